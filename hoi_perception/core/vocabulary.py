@@ -102,7 +102,7 @@ def check_template(template: str) -> None:
 
 
 def _clean_name(raw: str, what: str, entry: str) -> str:
-    name = ' '.join(raw.split(' ')).strip()
+    name = ' '.join(part for part in raw.split(' ') if part)
     if not name:
         raise VocabularyError(f'{what} in {entry!r} is empty: give a name or remove the entry.')
     if len(name) > MAX_NAME_LENGTH:
@@ -135,7 +135,8 @@ def parse_verbs(entries: Sequence[str], phrases: Optional[dict] = None) -> Tuple
     verbs, seen = [], set()
     for entry in entries:
         if not isinstance(entry, str):
-            raise VocabularyError(f'verb {entry!r} is a {type(entry).__name__}, expected a string.')
+            raise VocabularyError(
+                f'verb {entry!r} is a {type(entry).__name__}, expected a string.')
         head, colon, tail = entry.partition(':')
         name = _clean_name(head, 'verb', entry)
         if name.casefold() in seen:
