@@ -44,8 +44,8 @@ class Mask:
     """
     A binary mask cropped to a window of the source image.
 
-    `bitmap` is (height, width) bool; `x`, `y` place its top left pixel in the source image. `owner`
-    is the index of an instance (`INSTANCE`) or of a triplet (`UNION`, `INTERSECTION`).
+    `bitmap` is (height, width) bool; `x`, `y` place its top left pixel in the source image.
+    `owner` is the index of an instance (`INSTANCE`) or of a triplet (`UNION`, `INTERSECTION`).
     """
 
     kind: MaskKind
