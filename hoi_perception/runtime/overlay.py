@@ -1,0 +1,194 @@
+# Copyright 2026 The hoi_perception authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""
+Draw a scene on the frame it was computed from: masks, boxes, links and `verb score` labels.
+
+Pillow only, so that node, demo and command line draw the same picture everywhere.
+"""
+
+import colorsys
+from functools import lru_cache
+from typing import Dict, List, Sequence, Tuple
+
+from hoi_perception.core.scene import MaskKind, NONE, Scene
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+Colour = Tuple[int, int, int]
+Box = Tuple[float, float, float, float]
+
+HUMAN_COLOUR: Colour = (255, 176, 32)
+MASK_OPACITY = 0.38
+CHIP_OPACITY = 205
+VERBS_PER_PAIR = 3
+
+
+@lru_cache(maxsize=512)
+def colour_of(key: int) -> Colour:
+    """Return a bright colour, the same for the same key; neighbours differ by the golden angle."""
+    # Hues from 0.17 round to 1.02 stay clear of the orange that means a person.
+    hue = (0.17 + 0.85 * ((0.42 + 0.618034 * key) % 1.0)) % 1.0
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.72, 1.0)
+    return int(255 * red), int(255 * green), int(255 * blue)
+
+
+@lru_cache(maxsize=8)
+def _font(size: int):
+    try:
+        return ImageFont.load_default(size)
+    except TypeError:  # Pillow before 10.1 has only its small bitmap font
+        return ImageFont.load_default()
+
+
+def draw_overlay(rgb: np.ndarray, scene: Scene, scale: float = 1.0,
+                 max_pairs: int = 12) -> np.ndarray:
+    """
+    Return a copy of the frame with the scene drawn on it, (H, W, 3) uint8 RGB.
+
+    rgb: the frame, of the scene's width and height. scale: multiplies text and line size (1 suits
+    viewing at full size). max_pairs: only the best pairs get a link and a label; at most
+    `VERBS_PER_PAIR` verbs are written for each.
+    """
+    image = Image.fromarray(np.ascontiguousarray(rgb, np.uint8)).copy()
+    colours = _instance_colours(scene)
+    for mask in scene.masks:
+        if (mask.kind == MaskKind.INSTANCE and 0 <= mask.owner < len(colours)
+                and mask.bitmap.size):
+            _tint(image, mask, colours[mask.owner])
+    side = min(image.size)
+    brush = _Brush(ImageDraw.Draw(image, 'RGBA'), image.size,
+                   width=max(1, round(scale * max(2, side / 240))),
+                   font=_font(max(8, round(scale * max(13, side / 30)))))
+    pairs = _pairs(scene, max_pairs)
+    _draw_boxes(brush, scene, colours, pairs)
+    _draw_pairs(brush, scene, colours, pairs)
+    return np.array(image)
+
+
+def _instance_colours(scene: Scene) -> List[Colour]:
+    """People share one colour unless tracked; objects have one per track, else per class."""
+    colours = []
+    for label, track in zip(scene.instances.labels.tolist(), scene.instances.track_ids.tolist()):
+        if track:
+            colours.append(colour_of(track + 7))
+        else:
+            colours.append(HUMAN_COLOUR if label == scene.vocabulary.human else colour_of(label))
+    return colours
+
+
+def _tint(image: Image.Image, mask, colour: Colour) -> None:
+    """Blend a colour into the frame where the mask is set, fully along its edge."""
+    bitmap = mask.bitmap
+    alpha = bitmap * np.uint8(255 * MASK_OPACITY)
+    inner = (bitmap[:-2, 1:-1] & bitmap[2:, 1:-1] & bitmap[1:-1, :-2] & bitmap[1:-1, 2:])
+    alpha[1:-1, 1:-1][bitmap[1:-1, 1:-1] & ~inner] = 255
+    image.paste(colour, (mask.x, mask.y), Image.fromarray(alpha))
+
+
+def _pairs(scene: Scene, limit: int) -> Dict[Tuple[int, int], List[str]]:
+    """Return the text lines of the best (human, object) pairs, in order of score."""
+    pairs: Dict[Tuple[int, int], List[str]] = {}
+    triplets = scene.triplets
+    for row in np.argsort(-triplets.scores, kind='stable').tolist():
+        key = int(triplets.human[row]), int(triplets.object[row])
+        if key not in pairs and len(pairs) == limit:
+            continue
+        lines = pairs.setdefault(key, [])
+        if len(lines) < VERBS_PER_PAIR:
+            name = scene.vocabulary.verbs[triplets.verb[row]].name.replace('_', ' ')
+            lines.append(f'{name} {triplets.scores[row]:.2f}')
+    return pairs
+
+
+class _Brush:
+    """Draws lines, boxes and chips of one size and keeps chips from covering each other."""
+
+    def __init__(self, draw, size: Tuple[int, int], width: int, font) -> None:
+        self.draw, self.size, self.width, self.font = draw, size, width, font
+        left, top, right, bottom = font.getbbox('Ag0')
+        self.line_height, self.pad = bottom + 2, max(2, (bottom - top) // 4)
+        self._chips: List[Box] = []
+
+    def box(self, box: Box, colour: Colour, width: int) -> None:
+        last_x, last_y = self.size[0] - 1, self.size[1] - 1
+        x1, x2 = sorted(min(max(x, 0), last_x) for x in (box[0], box[2]))
+        y1, y2 = sorted(min(max(y, 0), last_y) for y in (box[1], box[3]))
+        self.draw.rectangle((x1, y1, x2, y2), outline=colour, width=width)
+
+    def link(self, start: Tuple[float, float], end: Tuple[float, float], colour: Colour) -> None:
+        # The dark line below keeps the link visible on a background of its own colour.
+        self.draw.line((*start, *end), fill=(0, 0, 0, 150), width=self.width + 2)
+        self.draw.line((*start, *end), fill=colour, width=self.width)
+        for (x, y), fill in ((start, HUMAN_COLOUR), (end, colour)):
+            r = 1.5 * self.width + 1
+            self.draw.ellipse((x - r, y - r, x + r, y + r), fill=fill, outline=(0, 0, 0))
+
+    def chip(self, x: float, y: float, lines: Sequence[str], colour: Colour) -> None:
+        """Write lines on a dark plate whose top left is near (x, y), inside the image."""
+        width = max(self.font.getlength(line) for line in lines) + 3 * self.pad + self.width
+        height = self.line_height * len(lines) + self.pad
+        box = self._free_place(x, y, width, height)
+        self._chips.append(box)
+        x1, y1, x2, y2 = box
+        self.draw.rectangle(box, fill=(16, 18, 24, CHIP_OPACITY))
+        self.draw.rectangle((x1, y1, x1 + self.width, y2), fill=colour)
+        for row, line in enumerate(lines):
+            self.draw.text((x1 + self.width + self.pad, y1 + self.pad // 2 +
+                            row * self.line_height), line, font=self.font,
+                           fill=(255, 255, 255) if row == 0 else (205, 208, 214))
+
+    def _free_place(self, x: float, y: float, width: float, height: float) -> Box:
+        """Step down, then up, until no earlier chip is covered; give up after a few tries."""
+        x = min(max(x, 0), max(self.size[0] - 1 - width, 0))
+        best = None
+        for step in (0, 1, -1, 2, -2, 3, -3, 4, -4):
+            top = min(max(y + step * (self.line_height + 2), 0),
+                      max(self.size[1] - 1 - height, 0))
+            box = (x, top, x + width, top + height)
+            best = best or box
+            if not any(box[0] < other[2] and other[0] < box[2] and
+                       box[1] < other[3] and other[1] < box[3] for other in self._chips):
+                return box
+        return best
+
+
+def _draw_boxes(brush: _Brush, scene: Scene, colours: Sequence[Colour], pairs) -> None:
+    """Outline every instance; those in no interaction thinly and without a name."""
+    taking_part = {index for pair in pairs for index in pair}
+    for index, box in enumerate(scene.instances.boxes.tolist()):
+        brush.box(box, colours[index], brush.width if index in taking_part else 1)
+    for index in sorted(taking_part - {NONE}):
+        label = int(scene.instances.labels[index])
+        if label != scene.vocabulary.human:
+            x1, _, _, y2 = scene.instances.boxes[index].tolist()
+            brush.chip(x1, y2 + 1, [scene.vocabulary.objects[label].replace('_', ' ')],
+                       colours[index])
+
+
+def _draw_pairs(brush: _Brush, scene: Scene, colours: Sequence[Colour], pairs) -> None:
+    """Link people to objects, then write the verbs, so that no line crosses a text."""
+    boxes = scene.instances.boxes
+    centres = ((boxes[:, :2] + boxes[:, 2:]) / 2).tolist()
+    for human, thing in pairs:
+        if thing != NONE:
+            brush.link(centres[human], centres[thing], colours[thing])
+    for (human, thing), lines in pairs.items():
+        if thing == NONE:
+            x, y = boxes[human, :2].tolist()
+        else:
+            x = (centres[human][0] + centres[thing][0]) / 2 + 2 * brush.width
+            y = (centres[human][1] + centres[thing][1]) / 2 - brush.line_height / 2
+        brush.chip(x, y, lines, colours[human if thing == NONE else thing])
