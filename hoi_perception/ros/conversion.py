@@ -1,0 +1,137 @@
+# Copyright 2026 The hoi_perception authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+`Scene` to messages and messages to `Instances`; no arithmetic beyond what a message needs.
+
+Every message gets the image's header itself, whole.
+"""
+
+from typing import Dict, List, Sequence, Tuple
+
+from builtin_interfaces.msg import Time
+from hoi_msgs.msg import (
+    HoiDetections, HoiMasks, HoiTriplet, Instance, Instances as InstancesMessage,
+    Mask as MaskMessage, StageLatencies, Vocabulary as VocabularyMessage)
+from hoi_perception.core.scene import Instances, MaskKind, NONE, Scene
+from hoi_perception.core.vocabulary import Vocabulary
+from hoi_perception.ros.images import octets
+import numpy as np
+from pycocotools import mask as coco
+from std_msgs.msg import Header
+
+_UNKNOWN = np.full(3, np.nan, np.float32)
+
+
+def detections(scene: Scene, header: Header, frame_seq: int) -> HoiDetections:
+    """Return instances and triplets of a scene."""
+    objects, verbs = scene.vocabulary.objects, scene.vocabulary.verbs
+    instances, triplets = scene.instances, scene.triplets
+    return HoiDetections(
+        header=header, frame_seq=frame_seq, width=scene.width, height=scene.height,
+        model_id=scene.model_id, prompt_version=scene.prompt_version,
+        instances=[
+            Instance(x1=x1, y1=y1, x2=x2, y2=y2, score=score, label=label,
+                     class_name=objects[label] if label != NONE else '', track_id=track,
+                     position=_UNKNOWN, extent=_UNKNOWN)
+            for (x1, y1, x2, y2), score, label, track in zip(
+                instances.boxes.tolist(), instances.scores.tolist(), instances.labels.tolist(),
+                instances.track_ids.tolist())],
+        triplets=[
+            HoiTriplet(human=human, object=thing, verb=verb, verb_name=verbs[verb].name,
+                       score=score, interaction_id=identity)
+            for human, thing, verb, score, identity in zip(
+                triplets.human.tolist(), triplets.object.tolist(), triplets.verb.tolist(),
+                triplets.scores.tolist(), triplets.ids.tolist())])
+
+
+def masks(scene: Scene, header: Header, frame_seq: int) -> HoiMasks:
+    """Return the masks of a scene as COCO run lengths of their windows."""
+    message = HoiMasks(header=header, frame_seq=frame_seq, width=scene.width,
+                       height=scene.height)
+    for mask in scene.masks:
+        height, width = mask.bitmap.shape
+        if not (height and width):
+            continue
+        counts = coco.encode(np.asfortranarray(mask.bitmap, dtype=np.uint8))['counts']
+        message.masks.append(MaskMessage(
+            kind=int(mask.kind), owner=int(mask.owner), x=int(mask.x), y=int(mask.y),
+            width=width, height=height, encoding=MaskMessage.RLE_COCO, data=octets(counts)))
+    return message
+
+
+def bitmap(message: MaskMessage) -> np.ndarray:
+    """Return the window of a mask message as (height, width) bool."""
+    return coco.decode({'size': [message.height, message.width],
+                        'counts': bytes(message.data)}).astype(bool)
+
+
+def label_image(scene: Scene) -> np.ndarray:
+    """Return (height, width) uint16: 0 background, i + 1 = instance i, better scores on top."""
+    canvas = np.zeros((scene.height, scene.width), np.uint16)
+    for mask in sorted((m for m in scene.masks if m.kind == MaskKind.INSTANCE),
+                       key=lambda m: -m.owner):
+        rows, columns = mask.bitmap.shape
+        canvas[mask.y:mask.y + rows, mask.x:mask.x + columns][mask.bitmap] = mask.owner + 1
+    return canvas
+
+
+def latencies(stages: Dict[str, float], total: float, age: float, header: Header,
+              frame_seq: int) -> StageLatencies:
+    """Return stage times in milliseconds."""
+    return StageLatencies(header=header, frame_seq=frame_seq, stages=list(stages),
+                          milliseconds=list(stages.values()), total=total, age=age)
+
+
+def vocabulary(words: Vocabulary, version: int, model_id: str, stamp: Time) -> VocabularyMessage:
+    """Return the vocabulary in use."""
+    return VocabularyMessage(
+        stamp=stamp, version=version, model_id=model_id, prompt_template=words.template,
+        objects=list(words.objects), human=words.human, verbs=list(words.verb_names),
+        phrases=[verb.phrase for verb in words.verbs],
+        validity=octets(np.ascontiguousarray(words.validity, np.uint8)))
+
+
+def class_names(message: InstancesMessage) -> Tuple[str, ...]:
+    """Return the distinct class names in order of appearance."""
+    return tuple(dict.fromkeys(instance.class_name for instance in message.instances))
+
+
+def instances(message: InstancesMessage, objects: Sequence[str]) -> Tuple[Instances, List[str]]:
+    """
+    Return usable boxes with labels by class name, and a sentence about each that is not.
+
+    Boxes must be finite with positive area, scores in 0..1, names among `objects`.
+    """
+    index = {name: label for label, name in enumerate(objects)}
+    boxes, scores, labels, tracks, faults = [], [], [], [], []
+    for row, given in enumerate(message.instances):
+        box = (given.x1, given.y1, given.x2, given.y2)
+        if not (np.isfinite(box).all() and given.x2 > given.x1 and given.y2 > given.y1):
+            faults.append(f'instance {row} has the box {box}: expected finite pixels with '
+                          'x1 < x2 and y1 < y2.')
+        elif not 0.0 <= given.score <= 1.0:
+            faults.append(f'instance {row} has the score {given.score}: expected 0..1.')
+        elif given.class_name not in index:
+            faults.append(f'instance {row} has the class {given.class_name[:40]!r}, which cannot '
+                          'be used: give a name of at most 64 printable characters.')
+        else:
+            boxes.append(box)
+            scores.append(given.score)
+            labels.append(index[given.class_name])
+            # A foreign id may use all 64 bits; core keeps signed integers.
+            tracks.append(given.track_id & 0x7fffffffffffffff)
+    if not boxes:
+        return Instances.empty(), faults
+    return Instances(np.array(boxes), np.array(scores), np.array(labels), np.array(tracks)), faults
