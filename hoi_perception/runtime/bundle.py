@@ -1,0 +1,304 @@
+# Copyright 2026 The hoi_perception authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""
+The model bundle: the directory that is the contract between trainer and robot.
+
+`bundle.yaml` describes it, `detector.safetensors`, `clip.safetensors` and `heads/*.safetensors`
+hold the weights, `CARD.md` tells people what it is. Every file is named with its SHA-256 in
+`bundle.yaml` and checked when the bundle is opened. Pickle files are refused: loading one runs
+code.
+"""
+
+from dataclasses import dataclass
+import hashlib
+from pathlib import Path
+import shutil
+import sysconfig
+import tempfile
+from typing import Any, Dict, Literal, Mapping, Optional, Tuple, Union
+
+from hoi_perception.core.errors import BundleError
+from hoi_perception.core.vocabulary import DEFAULT_TEMPLATE, Verb, Vocabulary
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+import torch
+from torch import Tensor
+import yaml
+
+SCHEMA_VERSION = 1
+MANIFEST = 'bundle.yaml'
+PICKLES = ('.pt', '.pth', '.bin', '.pkl', '.pickle', '.ckpt')
+DEFAULT_BUNDLE = 'synthetic_tiny'
+DEFAULT_BACKGROUND = 'a photo of a person and {article} {object}'
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
+
+
+class ImageSpec(_Spec):
+    """Network input: size in pixels, how the image gets there, and normalisation of 0..1 RGB."""
+
+    height: int = Field(ge=8, le=4096)
+    width: int = Field(ge=8, le=4096)
+    resize: Literal['stretch', 'letterbox'] = 'stretch'
+    mean: Tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: Tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+class DetectorSpec(_Spec):
+    """
+    The detector: `dense` (DenseDetectorConfig) or `transformers` (a Hugging Face configuration).
+
+    classes: name of each class index, '' for an index that means nothing; empty = the
+    vocabulary's objects in order. architecture: the transformers class (empty for `dense`).
+    """
+
+    kind: Literal['dense', 'transformers']
+    config: Dict[str, Any]
+    preprocessing: ImageSpec
+    architecture: str = ''
+    classes: Tuple[str, ...] = ()
+    top_k: int = Field(default=100, ge=1, le=1000)
+
+
+class ClipSpec(_Spec):
+    """The CLIP model: an open_clip model configuration and its input."""
+
+    config: Dict[str, Any]
+    preprocessing: ImageSpec
+
+
+class HeadSpec(_Spec):
+    """
+    An interaction head; `region_readout` is DEFR's training-free read-out and has no file.
+
+    temperature: factor on the cosine, None = CLIP's own. The exponents weigh the detector's
+    scores of human and object.
+    """
+
+    kind: Literal['region_readout'] = 'region_readout'
+    activation: Literal['softmax', 'sigmoid'] = 'softmax'
+    temperature: Optional[float] = Field(default=None, gt=0, le=1000)
+    human_exponent: float = Field(default=1.0, ge=0, le=20)
+    object_exponent: float = Field(default=1.0, ge=0, le=20)
+
+
+class VerbSpec(_Spec):
+    """A verb, the form that goes into the prompt, and its valid objects (None = any)."""
+
+    name: str
+    phrase: str = ''
+    objects: Optional[Tuple[str, ...]] = None
+
+
+class VocabularySpec(_Spec):
+    """Names; `background` is the phrase of a pair that does nothing together."""
+
+    objects: Tuple[str, ...] = Field(min_length=1)
+    verbs: Tuple[VerbSpec, ...] = Field(min_length=1)
+    human: str = 'person'
+    template: str = DEFAULT_TEMPLATE
+    background: str = DEFAULT_BACKGROUND
+
+
+class Thresholds(_Spec):
+    """Scores in 0..1 and the overlap at which a detection repeats a better one."""
+
+    instance: float = Field(default=0.2, ge=0, le=1)
+    triplet: float = Field(default=0.1, ge=0, le=1)
+    nms_iou: float = Field(default=0.5, gt=0, le=1)
+
+
+class Buckets(_Spec):
+    """Padded sizes: candidate pairs and prompt rows per frame."""
+
+    pairs: Tuple[int, ...] = Field(default=(16, 64, 435), min_length=1)
+    rows: Tuple[int, ...] = Field(default=(32, 128, 640), min_length=1)
+
+
+class BundleSpec(_Spec):
+    """`bundle.yaml` as it stands."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: str = Field(min_length=1, max_length=100)
+    licence: str = Field(min_length=1)
+    provenance: str = Field(min_length=1)
+    detector: DetectorSpec
+    clip: ClipSpec
+    heads: Dict[str, HeadSpec] = Field(min_length=1)
+    vocabulary: VocabularySpec
+    thresholds: Thresholds = Thresholds()
+    buckets: Buckets = Buckets()
+    metrics: Dict[str, Union[float, str]] = {}
+    files: Dict[str, str] = {}
+
+    def core_vocabulary(self) -> Vocabulary:
+        """Return the vocabulary as the value every scene carries."""
+        names = self.vocabulary
+        if names.human not in names.objects:
+            raise BundleError(f'vocabulary.human {names.human!r} is not among the objects.')
+        verbs = tuple(Verb(v.name, v.objects, v.phrase) for v in names.verbs)
+        return Vocabulary(names.objects, verbs, names.template, names.objects.index(names.human))
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open('rb') as stream:
+        for block in iter(lambda: stream.read(1 << 20), b''):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _read_spec(path: Path) -> BundleSpec:
+    try:
+        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = ' '.join(str(error).split())
+        raise BundleError(f'{path} cannot be read as YAML: {reason}.') from error
+    if not isinstance(content, dict):
+        raise BundleError(f'{path} holds {type(content).__name__}, expected a mapping.')
+    version = content.get('schema_version')
+    if version != SCHEMA_VERSION:
+        raise BundleError(f'{path} has schema_version {version!r}, this program reads '
+                          f'{SCHEMA_VERSION}: build the bundle again or change the program.')
+    try:
+        return BundleSpec.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = '.'.join(str(part) for part in first['loc'])
+        raise BundleError(f'{path}: {where}: {first["msg"]} (got {first["input"]!r:.80}); '
+                          f'{error.error_count()} problem(s) in all.') from error
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle whose files were checked; `path` is its directory."""
+
+    path: Path
+    spec: BundleSpec
+
+    @staticmethod
+    def open(path: Union[str, Path], verify: bool = True) -> 'Bundle':
+        """
+        Read and check a bundle directory.
+
+        verify: also compare every file's SHA-256 (reads all of them). Raises `BundleError`.
+        """
+        path = Path(path)
+        if not (path / MANIFEST).is_file():
+            raise BundleError(f'{path} is not a model bundle: there is no {MANIFEST} in it. Give '
+                              'the directory made by `hoi bundle build` or by the trainer.')
+        spec = _read_spec(path / MANIFEST)
+        for found in sorted(path.rglob('*')):
+            if found.suffix.lower() in PICKLES:
+                raise BundleError(f'{found} is a pickle file, which can run code when loaded: '
+                                  'remove it; bundles hold safetensors only.')
+        needed = {'detector.safetensors', 'clip.safetensors'} - set(spec.files)
+        if needed:
+            raise BundleError(f'{path / MANIFEST}: files does not name {sorted(needed)[0]}.')
+        for name, expected in spec.files.items():
+            _check_file(path, name, expected if verify else None)
+        spec.core_vocabulary()
+        return Bundle(path, spec)
+
+    @property
+    def model_id(self) -> str:
+        """The name and the first digits of the weights' hashes: what results are marked with."""
+        joined = ''.join(f'{name}{digest}' for name, digest in sorted(self.spec.files.items()))
+        return f'{self.spec.name}@{hashlib.sha256(joined.encode()).hexdigest()[:8]}'
+
+    def tensors(self, name: str) -> Dict[str, Tensor]:
+        """Load a weights file as float32 (integers as they are); refuses NaN and infinity."""
+        try:
+            state = load_file(self.path / name)
+        except (OSError, SafetensorError) as error:
+            raise BundleError(f'{self.path / name} cannot be loaded: {error}.') from error
+        for key, value in state.items():
+            if value.is_floating_point():
+                state[key] = value.float()
+                if not torch.isfinite(state[key]).all():
+                    raise BundleError(f'{self.path / name}: {key} holds NaN or infinity; the '
+                                      'weights are damaged, build the bundle again.')
+        return state
+
+
+def _check_file(directory: Path, name: str, expected: Optional[str]) -> None:
+    path = directory / name
+    if Path(name).is_absolute() or '..' in Path(name).parts:
+        raise BundleError(f'{directory / MANIFEST} names {name!r}, which lies outside the bundle.')
+    if not path.is_file():
+        raise BundleError(f'{path} is missing, although {MANIFEST} names it: copy the whole '
+                          'bundle again.')
+    if expected is not None and (got := _sha256(path)) != expected:
+        raise BundleError(f'{path} was changed: its SHA-256 is {got[:12]}..., {MANIFEST} says '
+                          f'{expected[:12]}...; copy the bundle again.')
+
+
+def write_bundle(directory: Union[str, Path], spec: BundleSpec,
+                 tensors: Mapping[str, Mapping[str, Tensor]], card: str = '') -> Bundle:
+    """
+    Write a bundle and return it opened and verified.
+
+    tensors: state dict by file name (`detector.safetensors`, `heads/x.safetensors`). card: text
+    of `CARD.md`. The directory appears whole or not at all; an older bundle there is replaced,
+    anything else there is refused.
+    """
+    directory = Path(directory)
+    if directory.exists() and any(directory.iterdir()) and not (directory / MANIFEST).is_file():
+        raise BundleError(f'{directory} exists and is not a bundle: choose another directory.')
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f'.{directory.name}-', dir=directory.parent))
+    try:
+        for name, state in tensors.items():
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
+            save_file({key: value.detach().cpu().contiguous().clone()
+                       for key, value in state.items()}, work / name)
+        (work / 'CARD.md').write_text(card or f'# {spec.name}\n\n{spec.provenance}\n',
+                                      encoding='utf-8')
+        files = {str(file.relative_to(work)): _sha256(file)
+                 for file in sorted(work.rglob('*')) if file.is_file()}
+        content = spec.model_copy(update={'files': files}).model_dump(mode='json')
+        (work / MANIFEST).write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True),
+                                     encoding='utf-8')
+        work.chmod(0o755)
+        Bundle.open(work)
+        if directory.exists():
+            shutil.rmtree(directory)
+        work.rename(directory)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    return Bundle.open(directory)
+
+
+def default_bundle_path() -> Path:
+    """
+    Return the directory of the shipped bundle: beside the package in a checkout, else in share/.
+
+    Raises `BundleError` where it is not installed.
+    """
+    package = Path(__file__).resolve().parents[1]
+    shared = Path('share', 'hoi_perception', 'models', DEFAULT_BUNDLE)
+    candidates = [package.parent / 'models' / DEFAULT_BUNDLE, package / 'models' / DEFAULT_BUNDLE,
+                  Path(sysconfig.get_path('data')) / shared]
+    candidates += [parent / shared for parent in package.parents]
+    for candidate in candidates:
+        if (candidate / MANIFEST).is_file():
+            return candidate
+    raise BundleError(f'the shipped bundle {DEFAULT_BUNDLE} is not installed (looked in '
+                      f'{candidates[0]} and share/): give a bundle directory with --bundle.')

@@ -1,0 +1,126 @@
+# Copyright 2026 The hoi_perception authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""From images to instances: detector, duplicates removed, boxes in source pixels."""
+
+from dataclasses import dataclass
+from typing import List, Optional, Sequence, Tuple
+
+from hoi_perception.core import boxes as box_arithmetic
+from hoi_perception.core.errors import HoiError
+from hoi_perception.core.masks import instance_masks
+from hoi_perception.core.scene import Instances, Mask
+from hoi_perception.networks.detection import Detections
+from hoi_perception.runtime.bundle import Bundle
+from hoi_perception.runtime.loading import class_map, load_detector
+from hoi_perception.runtime.preprocess import ImageTransform, Placement
+import numpy as np
+import torch
+from torch import Tensor
+
+MIN_SIDE = 1e-3
+
+
+@dataclass(frozen=True)
+class Found:
+    """
+    The instances of one image before selection.
+
+    instances: boxes in source pixels, labels index the vocabulary's objects. rows: (N,) index of
+    each among the detector's K outputs (empty for boxes given from outside).
+    """
+
+    instances: Instances
+    rows: np.ndarray
+
+
+class DetectStage:
+    """The bundle's detector with its preprocessing."""
+
+    def __init__(self, bundle: Bundle, device: torch.device) -> None:
+        spec = bundle.spec
+        self.network = load_detector(bundle, device)
+        self.transform = ImageTransform(spec.detector.preprocessing, device)
+        self.set_prediction = spec.detector.kind != 'dense'
+        self._nms_iou = spec.thresholds.nms_iou
+        self._objects = np.array(class_map(spec), dtype=np.int64)
+
+    def detect(self, images: Tensor) -> Tuple[Detections, np.ndarray]:
+        """
+        Run the network; also return (B, K, 6) boxes, scores and labels on the host.
+
+        This copy is the stage's only synchronisation with the device.
+        """
+        output = self.network(images)
+        packed = torch.cat([output.boxes, output.scores[..., None],
+                            output.labels[..., None].to(output.boxes.dtype)], -1)
+        host = packed.cpu().numpy()
+        if not np.isfinite(host).all():
+            raise HoiError('the detector returned NaN or infinity: its weights or the device are '
+                           'at fault; check the bundle with `hoi bundle verify`.')
+        return output, host
+
+    def find(self, host: np.ndarray, placement: Placement, width: int, height: int) -> Found:
+        """Return the instances of one image from its (K, 6) rows, best first."""
+        spec = self.transform.spec
+        scores, classes = host[:, 4], host[:, 5].astype(np.int64)
+        known = (classes >= 0) & (classes < len(self._objects))
+        labels = np.where(known, self._objects[np.where(known, classes, 0)], -1)
+        size = np.array([spec.width, spec.height] * 2, dtype=np.float32)
+        boxes = box_arithmetic.clip(placement.to_source(host[:, :4] * size), width, height)
+        usable = (scores > 0) & (labels >= 0) & ((boxes[:, 2:] - boxes[:, :2]) > MIN_SIDE).all(1)
+        rows = np.flatnonzero(usable)
+        if self.set_prediction:
+            rows = rows[np.argsort(-scores[rows], kind='stable')]
+        else:
+            rows = rows[box_arithmetic.nms(boxes[rows], scores[rows], labels[rows],
+                                           self._nms_iou)]
+        return Found(Instances(boxes[rows], scores[rows], labels[rows]), rows)
+
+    def masks(self, output: Detections, image: int, rows: np.ndarray, boxes: np.ndarray,
+              placement: Placement, width: int, height: int) -> List[Mask]:
+        """Return the instance masks of the given detector rows at source resolution."""
+        if output.coefficients.shape[-1] == 0 or len(rows) == 0:
+            return []
+        index = torch.from_numpy(rows).to(output.coefficients.device)
+        prototypes = output.prototypes[image]
+        logits = output.coefficients[image, index] @ prototypes.flatten(1)
+        grids = logits.view(-1, *prototypes.shape[1:]).float().cpu().numpy()
+        spec = self.transform.spec
+        return instance_masks(
+            grids, boxes, width, height,
+            (placement.scale_x / spec.width, placement.scale_y / spec.height),
+            (placement.offset_x / spec.width, placement.offset_y / spec.height))
+
+
+def check_instances(instances: Optional[Sequence[Optional[Instances]]], count: int,
+                    objects: int) -> List[Optional[Instances]]:
+    """Return one entry per image (None = detect), or raise `HoiError` on unusable boxes."""
+    if instances is None:
+        return [None] * count
+    if len(instances) != count:
+        raise HoiError(f'{len(instances)} lists of instances were given for {count} images: give '
+                       'one per image, None where the detector shall run.')
+    for given in instances:
+        if given is None or len(given) == 0:
+            continue
+        if not np.isfinite(given.boxes).all() or not np.isfinite(given.scores).all():
+            raise HoiError('a given instance has NaN or infinity in its box or score: remove it.')
+        if given.scores.min() < 0 or given.scores.max() > 1:
+            raise HoiError('a given instance has a score outside 0..1: scale the scores.')
+        if given.labels.min() < 0 or given.labels.max() >= objects:
+            raise HoiError(f'a given instance has label {given.labels.max()}, but the vocabulary '
+                           f'has {objects} objects: labels index its objects.')
+    return list(instances)

@@ -1,0 +1,260 @@
+# Copyright 2026 The hoi_perception authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""
+The whole way of a frame, without ROS: RGB in, `Scene` out.
+
+Node, replay, `hoi detect`, evaluation and tests all call this one object.
+"""
+
+from dataclasses import dataclass
+import math
+from pathlib import Path
+import time
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+from hoi_perception.core.errors import HoiError
+from hoi_perception.core.masks import triplet_masks
+from hoi_perception.core.pairs import bucket_for, candidate_pairs, Pairs, select_instances
+from hoi_perception.core.scene import Instances, Mask, Scene, Triplets
+from hoi_perception.core.scoring import ScoringRule
+from hoi_perception.core.vocabulary import Vocabulary
+from hoi_perception.networks.detection import Detections
+from hoi_perception.runtime.bundle import Bundle
+from hoi_perception.runtime.detect_stage import check_instances, DetectStage, Found
+from hoi_perception.runtime.interact_stage import InteractStage, Verdict
+from hoi_perception.runtime.loading import choose_device
+from hoi_perception.runtime.preprocess import check_rgb, Placement
+from hoi_perception.runtime.prompts import PromptSet, PromptStore
+import numpy as np
+import torch
+
+STAGES = ('preprocess', 'detect', 'select', 'encode', 'interact', 'score')
+
+
+@dataclass(frozen=True)
+class PipelineOptions:
+    """
+    What may change while the pipeline runs; None (or NaN) means the bundle's value.
+
+    instance_threshold, triplet_threshold: scores in 0..1. max_triplets: most triplets per frame.
+    pair_budget: most pairs scored per frame, at most the largest bucket. max_humans, max_objects,
+    min_per_side: bounds of the selection (UPT: 15, 15, 3). masks: instance, union and
+    intersection masks. human_exponent, object_exponent: powers of the detector's scores.
+    """
+
+    instance_threshold: Optional[float] = None
+    triplet_threshold: Optional[float] = None
+    max_triplets: int = 50
+    pair_budget: Optional[int] = None
+    max_humans: int = 15
+    max_objects: int = 15
+    min_per_side: int = 3
+    masks: bool = True
+    human_exponent: Optional[float] = None
+    object_exponent: Optional[float] = None
+
+    def __post_init__(self) -> None:
+        for name, low, high in (('instance_threshold', 0, 1), ('triplet_threshold', 0, 1),
+                                ('human_exponent', 0, 20), ('object_exponent', 0, 20),
+                                ('max_triplets', 1, 1000), ('pair_budget', 1, 10000),
+                                ('max_humans', 1, 100), ('max_objects', 1, 100),
+                                ('min_per_side', 0, 100)):
+            value = getattr(self, name)
+            if _given(value) is not None and not low <= value <= high:
+                raise HoiError(f'{name} is {value}, expected {low} to {high}.')
+
+
+class Result(NamedTuple):
+    """A scene and how long its stages took, in milliseconds (of the whole batch it came in)."""
+
+    scene: Scene
+    stages: Dict[str, float]
+
+
+class _Frame(NamedTuple):
+    """One image between the stages."""
+
+    width: int
+    height: int
+    placement: Optional[Placement]
+    rows: np.ndarray
+    instances: Instances
+    pairs: Pairs
+    output: Optional[Tuple[Detections, int]]
+
+
+class _Clock:
+    """Measures stages one after the other."""
+
+    def __init__(self) -> None:
+        self.stages = dict.fromkeys(STAGES, 0.0)
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.stages[stage] += 1000 * (now - self._last)
+        self._last = now
+
+
+def _given(value: Optional[float]) -> Optional[float]:
+    return None if value is None or (isinstance(value, float) and math.isnan(value)) else value
+
+
+def _or(value: Optional[float], default: float) -> float:
+    given = _given(value)
+    return default if given is None else given
+
+
+class HoiPipeline:
+    """
+    Detector, pairs, interaction head and scoring of one bundle on one device.
+
+    `options` may be replaced and prompts activated from any thread; a call works with the options
+    and prompts it found when it began. Calls themselves must come from one thread at a time.
+    Raises `BundleError` when the bundle cannot be used, `FrameError` on a bad image.
+    """
+
+    def __init__(self, bundle: Union[str, Path, Bundle], device: str = 'auto',
+                 head: Optional[str] = None,
+                 options: PipelineOptions = PipelineOptions()) -> None:
+        self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+        self.device = choose_device(device)
+        self.head = head or next(iter(self.bundle.spec.heads))
+        self.options = options
+        self._detect = DetectStage(self.bundle, self.device)
+        self._interact = InteractStage(self.bundle, self.head, self.device)
+        self.prompts = PromptStore(self._interact.clip, self.bundle.spec)
+        self.model_id = f'{self.bundle.model_id}/{self.head}'
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary of the current prompts."""
+        return self.prompts.current.vocabulary
+
+    def __call__(self, rgb: np.ndarray, instances: Optional[Instances] = None) -> Scene:
+        """Return the scene of one (H, W, 3) uint8 RGB image."""
+        return self.run([rgb], None if instances is None else [instances])[0].scene
+
+    @torch.inference_mode()
+    def run(self, images: Sequence[np.ndarray],
+            instances: Optional[Sequence[Optional[Instances]]] = None) -> List[Result]:
+        """
+        Return one result per image; the images may differ in size.
+
+        instances: boxes in source pixels from another detector, per image; None = detect. Their
+        labels index `vocabulary.objects`. No masks are made for them.
+        """
+        if not len(images):
+            return []
+        options, prompts, clock = self.options, self.prompts.current, _Clock()
+        images = [check_rgb(image) for image in images]
+        given = check_instances(instances, len(images), len(prompts.vocabulary.objects))
+        frames = self._instances(images, given, prompts, options, clock)
+        verdicts = self._interactions(images, frames, prompts, options, clock)
+        results = [self._scene(frame, verdict, prompts, options)
+                   for frame, verdict in zip(frames, verdicts)]
+        clock.lap('score')
+        return [Result(scene, dict(clock.stages)) for scene in results]
+
+    def _instances(self, images: Sequence[np.ndarray], given: Sequence[Optional[Instances]],
+                   prompts: PromptSet, options: PipelineOptions, clock: _Clock) -> List[_Frame]:
+        missing = [i for i, item in enumerate(given) if item is None]
+        detected: Dict[int, Tuple[Found, Placement, Tuple[Detections, int]]] = {}
+        if missing:
+            inputs, placements = self._detect.transform([images[i] for i in missing])
+            clock.lap('preprocess')
+            output, host = self._detect.detect(inputs)
+            clock.lap('detect')
+            for row, i in enumerate(missing):
+                height, width = images[i].shape[:2]
+                found = self._detect.find(host[row], placements[row], width, height)
+                detected[i] = found, placements[row], (output, row)
+        frames = []
+        for i, (image, item) in enumerate(zip(images, given)):
+            height, width = image.shape[:2]
+            found, placement, source = detected.get(i, (None, None, None))
+            found = found or Found(item, np.arange(len(item)))
+            kept = self._select(found.instances, prompts.vocabulary.human, options)
+            chosen = _take(found.instances, kept)
+            pairs = candidate_pairs(chosen.scores, chosen.labels == prompts.vocabulary.human,
+                                    self._budget(options))
+            frames.append(_Frame(width, height, placement, found.rows[kept], chosen, pairs,
+                                 source))
+        clock.lap('select')
+        return frames
+
+    def _select(self, found: Instances, human: int, options: PipelineOptions) -> np.ndarray:
+        threshold = _or(options.instance_threshold, self.bundle.spec.thresholds.instance)
+        return select_instances(found.scores, found.labels, human, threshold,
+                                options.min_per_side, options.max_humans, options.max_objects)
+
+    def _budget(self, options: PipelineOptions) -> int:
+        largest = max(self.bundle.spec.buckets.pairs)
+        return min(int(_or(options.pair_budget, largest)), largest)
+
+    def _interactions(self, images: Sequence[np.ndarray], frames: Sequence[_Frame],
+                      prompts: PromptSet, options: PipelineOptions,
+                      clock: _Clock) -> List[Optional[Verdict]]:
+        stage, spec = self._interact, self.bundle.spec
+        most = max(len(frame.pairs.human) for frame in frames)
+        if most == 0:
+            return [None] * len(frames)
+        inputs, placements = stage.transform(images)
+        clock.lap('preprocess')
+        batch = stage.pack([frame.instances for frame in frames],
+                           [frame.pairs for frame in frames], placements,
+                           bucket_for(most, spec.buckets.pairs))
+        clock.lap('select')
+        tokens = stage.trunk.tokens_before_last(inputs)
+        clock.lap('encode')
+        features = stage.readout(tokens, batch.human_boxes, batch.object_boxes)
+        clock.lap('interact')
+        ranked = stage.score(features, batch, prompts, self._rule(options), options.max_triplets)
+        threshold = _or(options.triplet_threshold, spec.thresholds.triplet)
+        return list(stage.verdicts(ranked, prompts, threshold))
+
+    def _rule(self, options: PipelineOptions) -> ScoringRule:
+        rule = self._interact.rule
+        return rule._replace(
+            human_exponent=_or(options.human_exponent, rule.human_exponent),
+            object_exponent=_or(options.object_exponent, rule.object_exponent))
+
+    def _scene(self, frame: _Frame, verdict: Optional[Verdict], prompts: PromptSet,
+               options: PipelineOptions) -> Scene:
+        """Publish the confident instances and those that a triplet needs."""
+        found, pairs = frame.instances, frame.pairs
+        chosen = np.zeros(0, np.int64) if verdict is None else verdict.pair
+        human, thing = pairs.human[chosen], pairs.object[chosen]
+        threshold = _or(options.instance_threshold, self.bundle.spec.thresholds.instance)
+        shown = found.scores >= threshold
+        shown[human] = shown[thing] = True
+        kept, position = np.flatnonzero(shown), np.cumsum(shown) - 1
+        triplets = Triplets.empty() if verdict is None else Triplets(
+            position[human], position[thing], verdict.verb, verdict.scores)
+        instances = _take(found, kept)
+        masks: List[Mask] = []
+        if options.masks and frame.output is not None:
+            output, row = frame.output
+            masks = self._detect.masks(output, row, frame.rows[kept], instances.boxes,
+                                       frame.placement, frame.width, frame.height)
+            masks += triplet_masks(masks, triplets.human, triplets.object)
+        return Scene(frame.width, frame.height, prompts.vocabulary, instances, triplets,
+                     tuple(masks), self.model_id, prompts.version, pairs.dropped)
+
+
+def _take(instances: Instances, rows: np.ndarray) -> Instances:
+    return Instances(instances.boxes[rows], instances.scores[rows], instances.labels[rows],
+                     instances.track_ids[rows])

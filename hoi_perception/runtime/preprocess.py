@@ -1,0 +1,124 @@
+# Copyright 2026 The hoi_perception authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""Camera images to network inputs, and boxes back."""
+
+from typing import List, NamedTuple, Sequence, Tuple
+
+from hoi_perception.core.errors import FrameError
+from hoi_perception.runtime.bundle import ImageSpec
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+MAX_SIDE = 32768
+
+
+class Placement(NamedTuple):
+    """
+    Where the source image lies in the network image.
+
+    A source pixel (x, y) lies at (x * scale_x + offset_x, y * scale_y + offset_y) in network
+    pixels.
+    """
+
+    scale_x: float
+    scale_y: float
+    offset_x: float
+    offset_y: float
+
+    def to_network(self, boxes: np.ndarray) -> np.ndarray:
+        """Return (n, 4) source boxes in network pixels."""
+        return (boxes * self._scale() + self._offset()).astype(np.float32)
+
+    def to_source(self, boxes: np.ndarray) -> np.ndarray:
+        """Return (n, 4) network boxes in source pixels."""
+        return ((boxes - self._offset()) / self._scale()).astype(np.float32)
+
+    def _scale(self) -> np.ndarray:
+        return np.array([self.scale_x, self.scale_y] * 2)
+
+    def _offset(self) -> np.ndarray:
+        return np.array([self.offset_x, self.offset_y] * 2)
+
+
+def check_rgb(rgb: np.ndarray) -> np.ndarray:
+    """
+    Return the image as a writable array with contiguous rows, or raise `FrameError`.
+
+    Expected: (H, W, 3) uint8, at least one pixel. Read-only arrays (views of message bytes) are
+    copied, because torch cannot share memory that it might write to.
+    """
+    if not isinstance(rgb, np.ndarray):
+        raise FrameError('wrong_type', f'the image is a {type(rgb).__name__}, expected a NumPy '
+                         'array (height, width, 3) of uint8 in RGB order.')
+    if rgb.ndim != 3 or rgb.shape[2] != 3:
+        raise FrameError('wrong_shape', f'the image has shape {rgb.shape}, expected (height, '
+                         'width, 3) in RGB order.')
+    if rgb.dtype != np.uint8:
+        raise FrameError('wrong_dtype', f'the image has values of type {rgb.dtype}, expected '
+                         'uint8 in 0..255.')
+    if not 1 <= min(rgb.shape[:2]) <= max(rgb.shape[:2]) <= MAX_SIDE:
+        raise FrameError('wrong_size', f'the image is {rgb.shape[1]} x {rgb.shape[0]} pixels, '
+                         f'expected 1 to {MAX_SIDE} per side.')
+    if not rgb.flags.c_contiguous or not rgb.flags.writeable:
+        rgb = np.array(rgb, order='C')
+    return rgb
+
+
+class ImageTransform:
+    """
+    Resize and normalise images for one network.
+
+    Resizing is antialiased bilinear on uint8 on the CPU (torch's vector kernels; measured in
+    benchmarks/pipeline_throughput.py), so the result does not depend on the device; only the small
+    image travels to it.
+    """
+
+    def __init__(self, spec: ImageSpec, device: torch.device) -> None:
+        self.spec, self.device = spec, device
+        mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (spec.mean, spec.std))
+        self._scale, self._shift = (1 / (255 * std)).to(device), (-mean / std).to(device)
+
+    def __call__(self, images: Sequence[np.ndarray]) -> Tuple[Tensor, List[Placement]]:
+        """Return (B, 3, height, width) float and where each image lies; images are checked."""
+        placements = [self.place(*image.shape[:2]) for image in images]
+        small = torch.cat([self._resize(*item) for item in zip(images, placements)])
+        return small.to(self.device).float() * self._scale + self._shift, placements
+
+    def place(self, height: int, width: int) -> Placement:
+        """Return where an image of that size lies."""
+        rows, columns = self.spec.height, self.spec.width
+        if self.spec.resize == 'stretch':
+            return Placement(columns / width, rows / height, 0.0, 0.0)
+        scale = min(columns / width, rows / height)
+        inner_w, inner_h = max(1, round(width * scale)), max(1, round(height * scale))
+        return Placement(inner_w / width, inner_h / height,
+                         (columns - inner_w) // 2, (rows - inner_h) // 2)
+
+    def _resize(self, image: np.ndarray, at: Placement) -> Tensor:
+        height, width = image.shape[:2]
+        inner = (max(1, round(height * at.scale_y)), max(1, round(width * at.scale_x)))
+        pixels = torch.from_numpy(image).permute(2, 0, 1)[None]
+        if inner != (height, width):
+            pixels = interpolate(pixels, inner, mode='bilinear', antialias=True)
+        if inner == (self.spec.height, self.spec.width):
+            return pixels
+        grey = torch.tensor(self.spec.mean).mul(255).round().to(torch.uint8).view(1, 3, 1, 1)
+        canvas = grey.expand(1, 3, self.spec.height, self.spec.width).contiguous()
+        top, left = int(at.offset_y), int(at.offset_x)
+        canvas[:, :, top:top + inner[0], left:left + inner[1]] = pixels
+        return canvas

@@ -1,0 +1,77 @@
+# Copyright 2026 The hoi_perception authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""Small random bundles in the real format, for tests of everything that needs a pipeline."""
+
+from pathlib import Path
+from typing import Union
+
+from hoi_perception.networks.clip import build_clip
+from hoi_perception.networks.dense_detector import DenseDetector, DenseDetectorConfig
+from hoi_perception.runtime.bundle import (Bundle, BundleSpec, ClipSpec, DetectorSpec, HeadSpec,
+                                           ImageSpec, Thresholds, VerbSpec, VocabularySpec,
+                                           write_bundle)
+import torch
+
+OBJECTS = ('person', 'bicycle', 'cup', 'umbrella')
+VERBS = (VerbSpec(name='ride', phrase='riding', objects=('bicycle',)),
+         VerbSpec(name='hold', phrase='holding', objects=('cup', 'umbrella')),
+         VerbSpec(name='push', phrase='pushing', objects=('bicycle', 'person')))
+
+CLIP_CONFIG = {
+    'embed_dim': 16,
+    'vision_cfg': {'image_size': 64, 'layers': 2, 'width': 32, 'head_width': 16,
+                   'patch_size': 16},
+    'text_cfg': {'context_length': 16, 'vocab_size': 49408, 'width': 16, 'heads': 2, 'layers': 1}}
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def tiny_spec(**changes) -> BundleSpec:
+    """Return the description of the tiny bundle, with changes."""
+    config = DenseDetectorConfig(classes=len(OBJECTS), image_size=(64, 96),
+                                 widths=(8, 8, 16, 16, 16), depths=(1, 1, 1, 1), head_width=16,
+                                 head_depth=1, masks=4, top_k=32)
+    fields = dict(
+        name='tiny_random', licence='Apache-2.0', provenance='Random weights, seed 7.',
+        detector=DetectorSpec(
+            kind='dense', config=config.to_mapping(),
+            preprocessing=ImageSpec(height=64, width=96, mean=config.mean, std=config.std)),
+        clip=ClipSpec(config=CLIP_CONFIG, preprocessing=ImageSpec(
+            height=64, width=64, mean=CLIP_MEAN, std=CLIP_STD)),
+        heads={'defr': HeadSpec(human_exponent=0.5, object_exponent=0.5)},
+        vocabulary=VocabularySpec(objects=OBJECTS, verbs=VERBS),
+        thresholds=Thresholds(instance=0.2, triplet=0.0))
+    return BundleSpec(**{**fields, **changes})
+
+
+def tiny_bundle(directory: Union[str, Path], **changes) -> Bundle:
+    """
+    Write a bundle of random weights (about a second) and return it.
+
+    Its detector is far from empty: every image yields instances of several classes, person among
+    them, so that pairs, triplets and masks occur.
+    """
+    spec = tiny_spec(**changes)
+    torch.manual_seed(7)
+    detector = DenseDetector(DenseDetectorConfig.from_mapping(spec.detector.config))
+    torch.nn.init.normal_(detector.classify.weight, std=0.3)
+    torch.nn.init.zeros_(detector.classify.bias)
+    clip = build_clip(spec.clip.config)
+    tensors = {
+        'detector.safetensors': detector.state_dict(),
+        'clip.safetensors': {k: v.half() for k, v in clip.state_dict().items()}}
+    return write_bundle(Path(directory), spec, tensors)
