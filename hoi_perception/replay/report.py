@@ -1,0 +1,144 @@
+# Copyright 2026 The hoi_perception authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""What a results bag says: frames, latencies, prompt versions and triplet mAP."""
+
+import os
+from pathlib import Path
+import platform
+from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
+
+from hoi_perception.evaluation.triplet_map import evaluate_triplets
+from hoi_perception.replay.bag_reader import BagReader, frame_key, FrameKey
+from hoi_perception.replay.message_types import DETECTIONS, LATENCIES, VOCABULARY
+from hoi_perception.replay.scenes import scene_of, vocabulary_of
+import numpy as np
+
+
+def summarize(results: Path, published: Sequence[FrameKey],
+              truth: Mapping[FrameKey, object]) -> dict:
+    """
+    Return the summary of a results bag.
+
+    published: header of every frame that was played, in order. truth: HoiDetections of ground
+    truth by frame; may be empty, then triplet_map is None. A frame counts as answered when a
+    result carries its header; a frame without result was dropped.
+    """
+    with BagReader(results) as reader:
+        detections = _by_frame(reader, DETECTIONS)
+        latencies = _by_frame(reader, LATENCIES)
+        vocabularies = {int(message.version): message for topic in reader.topics_of_type(VOCABULARY)
+                        for _, message in reader.messages(topic)}
+        model_ids = {message.model_id for message in detections.values()}
+    answered = set(detections) & set(published)
+    return {
+        'frames_in': len(published),
+        'frames_out': len(answered),
+        'frames_dropped': len(set(published)) - len(answered),
+        'results_without_frame': len(set(detections) - set(published)),
+        'triplets_out': sum(len(message.triplets) for message in detections.values()),
+        **_accuracy(detections, truth, vocabularies),
+        'latency_ms': _latency(list(latencies.values())),
+        'prompt_versions': sorted({int(m.prompt_version) for m in detections.values()}),
+        'verbs': {str(version): list(message.verbs)
+                  for version, message in sorted(vocabularies.items())},
+        'model_id': ', '.join(sorted(model_ids)),
+        'machine': machine(),
+    }
+
+
+def _by_frame(reader: BagReader, type_: str) -> Dict[FrameKey, object]:
+    return {frame_key(message.header): message for topic in reader.topics_of_type(type_)
+            for _, message in reader.messages(topic)}
+
+
+def _accuracy(detections: Mapping[FrameKey, object], truth: Mapping[FrameKey, object],
+              vocabularies: Mapping[int, object]) -> dict:
+    """Return triplet mAP over the frames computed with the vocabulary the node started with."""
+    full = _full_versions(vocabularies)
+    frames = [key for key, message in detections.items() if key in truth and
+              (not full or int(message.prompt_version) in full)]
+    if not frames:
+        return {'triplet_map': None, 'triplet_map_frames': 0}
+    vocabulary = vocabulary_of([detections[k] for k in frames] + [truth[k] for k in frames])
+    value = evaluate_triplets([scene_of(detections[key], vocabulary) for key in frames],
+                              [scene_of(truth[key], vocabulary) for key in frames])
+    return {'triplet_map': _number(value), 'triplet_map_frames': len(frames)}
+
+
+def _full_versions(vocabularies: Mapping[int, object]) -> Set[int]:
+    if not vocabularies:
+        return set()
+    first = list(vocabularies[min(vocabularies)].verbs)
+    return {version for version, message in vocabularies.items() if list(message.verbs) == first}
+
+
+def _number(value) -> Optional[float]:
+    value = float(value)
+    return round(value, 4) if np.isfinite(value) else None
+
+
+def _latency(messages: List[object]) -> dict:
+    """Return median and 95th percentile of the whole frame and of every stage, in ms."""
+    totals: List[float] = [float(message.total) for message in messages]
+    stages: Dict[str, List[float]] = {}
+    for message in messages:
+        for name, value in zip(message.stages, message.milliseconds):
+            stages.setdefault(str(name), []).append(float(value))
+    return {**_percentiles(totals),
+            'stages': {name: _percentiles(values) for name, values in stages.items()}}
+
+
+def _percentiles(values: Sequence[float]) -> Dict[str, Optional[float]]:
+    if not values:
+        return {'p50': None, 'p95': None}
+    low, high = np.percentile(values, (50, 95))
+    return {'p50': round(float(low), 2), 'p95': round(float(high), 2)}
+
+
+def machine() -> Dict[str, object]:
+    """Return what the figures were measured on."""
+    return {'processor': _processor(), 'cores': os.cpu_count(), 'system': platform.system(),
+            'architecture': platform.machine(), 'python': platform.python_version()}
+
+
+def _processor() -> str:
+    try:
+        for line in Path('/proc/cpuinfo').read_text().splitlines():
+            if line.startswith('model name'):
+                return line.partition(':')[2].strip()
+    except OSError:
+        pass
+    return platform.processor()
+
+
+def lines_of(summary: dict) -> List[Tuple[str, str]]:
+    """Return the summary as rows (what, value) for people."""
+    latency, rows = summary['latency_ms'], []
+    rows.append(('frames in / out / dropped',
+                 f'{summary["frames_in"]} / {summary["frames_out"]} / '
+                 f'{summary["frames_dropped"]}'))
+    if latency['p50'] is not None:
+        rows.append(('latency p50 / p95', f'{latency["p50"]:.1f} / {latency["p95"]:.1f} ms'))
+    for name, stage in latency['stages'].items():
+        rows.append((f'  {name}', f'{stage["p50"]:.1f} / {stage["p95"]:.1f} ms'))
+    if summary['triplet_map'] is not None:
+        rows.append(('triplet mAP', f'{summary["triplet_map"]:.3f} over the '
+                     f'{summary["triplet_map_frames"]} frames with all verbs'))
+    else:
+        rows.append(('triplet mAP', 'none: the bag has no ground truth for these frames'))
+    rows.append(('prompt versions', ', '.join(map(str, summary['prompt_versions']))))
+    rows.append(('model', summary['model_id']))
+    return rows
