@@ -1,0 +1,92 @@
+# Copyright 2026 The hoi_perception authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The `hoi-trainer` command: synth, fit, evaluate, export-synthetic."""
+
+import json
+from pathlib import Path
+import sys
+from typing import List, Optional
+
+from hoi_perception.core.errors import HoiError
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help='Train and evaluate the models of hoi_perception.')
+evaluate = typer.Typer(no_args_is_help=True, help='Measure a trained model on a held-out split.')
+app.add_typer(evaluate, name='evaluate')
+
+
+@app.command()
+def synth(split: str = typer.Argument(..., help='train, val or test'),
+          count: int = typer.Argument(..., min=1, help='number of scenes'),
+          directory: Path = typer.Argument(..., help='where to write'),
+          workers: int = typer.Option(2, min=1, help='processes')) -> None:
+    """Render a split of the synthetic world."""
+    if split not in ('train', 'val', 'test'):
+        raise HoiError(f'unknown split {split!r}; choose train, val or test')
+    from hoi_trainer.synthetic import generate
+    generate(split, count, directory, workers)
+
+
+@app.command(context_settings={'allow_extra_args': True, 'ignore_unknown_options': True,
+                               'help_option_names': []})
+def fit(context: typer.Context) -> None:
+    """Train what a YAML config describes; every setting can be overridden by name."""
+    from lightning.pytorch.cli import LightningCLI
+    LightningCLI(args=['fit', *context.args], save_config_kwargs={'overwrite': True},
+                 seed_everything_default=0)
+
+
+@evaluate.command()
+def detector(weights: Path = typer.Argument(..., help='what `fit` wrote (safetensors)'),
+             data: Path = typer.Argument(..., help='directory of a synthetic split'),
+             output: Optional[Path] = typer.Option(None, help='JSON file for the metrics'),
+             limit: Optional[int] = typer.Option(None, help='only the first scenes'),
+             batch_size: int = typer.Option(64, min=1)) -> None:
+    """Report box and mask average precision by the COCO protocol."""
+    from hoi_trainer.detector.evaluate import evaluate_detector
+    _report(evaluate_detector(weights, data, limit, batch_size), output)
+
+
+@evaluate.command()
+def clip(weights: Path = typer.Argument(..., help='what `fit` wrote (safetensors)'),
+         data: Path = typer.Argument(..., help='directory of a synthetic split'),
+         output: Optional[Path] = typer.Option(None, help='JSON file for the metrics'),
+         limit: Optional[int] = typer.Option(None, help='only the first scenes'),
+         batch_size: int = typer.Option(128, min=1)) -> None:
+    """Report how well text ranks the verbs of ground-truth person-object crops."""
+    from hoi_trainer.clip.evaluate import evaluate_clip
+    _report(evaluate_clip(weights, data, limit, batch_size), output)
+
+
+def _report(metrics: dict, output: Optional[Path]) -> None:
+    text = json.dumps(metrics, indent=2)
+    typer.echo(text)
+    if output:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text + '\n')
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Run the command line; bad input ends with one sentence and exit code 2."""
+    try:
+        return app(args=arguments, standalone_mode=True) or 0
+    except (HoiError, FileNotFoundError) as error:
+        print(f'hoi-trainer: {error}', file=sys.stderr)
+        return 2
+
+
+if __name__ == '__main__':
+    sys.exit(main())
