@@ -41,7 +41,7 @@ from hoi_perception.runtime.prompts import PromptSet, PromptStore
 import numpy as np
 import torch
 
-STAGES = ('preprocess', 'detect', 'select', 'encode', 'interact', 'score')
+STAGES = ('preprocess', 'detect', 'select', 'encode', 'interact', 'score', 'masks')
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class HoiPipeline:
         verdicts = self._interactions(images, frames, prompts, options, clock)
         results = [self._scene(frame, verdict, prompts, options)
                    for frame, verdict in zip(frames, verdicts)]
-        clock.lap('score')
+        clock.lap('masks')
         return [Result(scene, dict(clock.stages)) for scene in results]
 
     def _instances(self, images: Sequence[np.ndarray], given: Sequence[Optional[Instances]],
@@ -224,7 +224,9 @@ class HoiPipeline:
         clock.lap('interact')
         ranked = stage.score(features, batch, prompts, self._rule(options), options.max_triplets)
         threshold = _or(options.triplet_threshold, spec.thresholds.triplet)
-        return list(stage.verdicts(ranked, prompts, threshold))
+        verdicts = stage.verdicts(ranked, prompts, threshold)
+        clock.lap('score')
+        return list(verdicts)
 
     def _rule(self, options: PipelineOptions) -> ScoringRule:
         rule = self._interact.rule
