@@ -101,7 +101,7 @@ setup(
     entry_points={
         'console_scripts': [
             'hoi = hoi_perception.cli:main',
-            'hoi_node = hoi_perception.ros.node:main',
+            'hoi_node = hoi_perception.ros.main:main',
         ],
     },
 )

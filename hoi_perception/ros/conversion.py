@@ -21,9 +21,10 @@ Every message gets the image's header itself, whole.
 from typing import Dict, List, Sequence, Tuple
 
 from builtin_interfaces.msg import Time
-from hoi_msgs.msg import (
-    HoiDetections, HoiMasks, HoiTriplet, Instance, Instances as InstancesMessage,
-    Mask as MaskMessage, StageLatencies, Vocabulary as VocabularyMessage)
+from hoi_msgs.msg import HoiDetections, HoiMasks, HoiTriplet, Instance, StageLatencies
+from hoi_msgs.msg import Instances as InstancesMessage
+from hoi_msgs.msg import Mask as MaskMessage
+from hoi_msgs.msg import Vocabulary as VocabularyMessage
 from hoi_perception.core.scene import Instances, MaskKind, NONE, Scene
 from hoi_perception.core.vocabulary import Vocabulary
 from hoi_perception.ros.images import octets

@@ -27,8 +27,8 @@ class StampMatcher:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._frames: 'OrderedDict[Hashable, Any]' = OrderedDict()
-        self._boxes: 'OrderedDict[Hashable, Any]' = OrderedDict()
+        self._frames: OrderedDict[Hashable, Any] = OrderedDict()
+        self._boxes: OrderedDict[Hashable, Any] = OrderedDict()
         self.dropped_frames = 0
         self.dropped_boxes = 0
 

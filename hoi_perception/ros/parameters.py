@@ -119,11 +119,11 @@ class Settings:
         -1.0, "Least score of a triplet, 0..1; -1 = the bundle's.",
         live=True, minimum=-1.0, maximum=1.0)
     max_triplets: int = _parameter(
-        100, 'At most this many triplets per frame, the best ones.',
-        live=True, minimum=1, maximum=10000)
+        50, 'At most this many triplets per frame, the best ones.',
+        live=True, minimum=1, maximum=1000)
     pair_budget: int = _parameter(
-        64, 'At most this many human-object pairs are scored per frame, the best ones.',
-        live=True, minimum=1, maximum=435)
+        0, "At most this many human-object pairs are scored per frame, the best ones; 0 = the "
+        "bundle's largest bucket.", live=True, minimum=0, maximum=10000)
     max_humans: int = _parameter(
         15, 'At most this many people per frame, the best ones.',
         live=True, minimum=1, maximum=100)

@@ -1,0 +1,131 @@
+# Copyright 2026 The hoi_perception authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+The process `hoi_node`: signals, start, spin, and an end without noise.
+
+Exit code 0 after SIGINT or SIGTERM, 1 when the node cannot start (one sentence says why), 2 for
+an argument it does not know.
+"""
+
+import os
+import signal
+import sys
+from typing import List, Optional
+
+_END_S = 1.0
+_SPIN_S = 0.1
+
+
+class _Stop:
+    """
+    Turn SIGINT and SIGTERM into one KeyboardInterrupt.
+
+    rclpy's own handlers would invalidate the context while the worker may be publishing.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._handle)
+
+    def _handle(self, number, frame) -> None:
+        if not self.requested:
+            self.requested = True
+            raise KeyboardInterrupt
+
+
+def _say(sentence: str) -> None:
+    print(f'hoi_node: {sentence}', file=sys.stderr, flush=True)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _check_installed() -> Optional[str]:
+    try:
+        import rclpy  # noqa: F401
+    except ImportError as error:
+        return f'ROS 2 is not there ({error}): source a ROS 2 install, or call make setup.'
+    try:
+        import hoi_msgs.msg  # noqa: F401
+    except ImportError as error:
+        return (f'the messages of hoi_msgs are not built ({error}): in the workspace call `colcon '
+                'build --base-paths src/hoi_perception src/hoi_perception/hoi_msgs` and source '
+                'install/setup.bash; without a ROS 2 install call `make setup`.')
+    return None
+
+
+def _run(stop: _Stop, arguments: List[str]) -> int:
+    missing = _check_installed()
+    if missing:
+        _say(missing)
+        return 1
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.signals import SignalHandlerOptions
+    from rclpy.utilities import remove_ros_args
+    rest = remove_ros_args([sys.argv[0], *arguments])[1:]
+    if rest:
+        _say(f'argument {rest[0]!r} is not known: parameters follow --ros-args, as in '
+             '`--ros-args -p bundle:=DIRECTORY`.')
+        return 2
+    node = None
+    try:
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+        from hoi_perception.ros.node import HoiNode
+        node = HoiNode()
+        if node.settings.autostart and not node.start():
+            return 1  # the node has logged the sentence
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        while not stop.requested and rclpy.ok():
+            try:
+                executor.spin_once(timeout_sec=_SPIN_S)
+            except Exception as error:  # a failing callback must not end the node
+                node.get_logger().error(f'{type(error).__name__}: {error}')
+        return 0
+    except Exception as error:
+        if not stop.requested:
+            _say(f'cannot start: {_first_line(error)}')
+            return 1
+        return 0
+    finally:
+        _end(node, stop)
+
+
+def _end(node, stop: _Stop) -> None:
+    stop.requested = True  # from here on a further signal changes nothing
+    import rclpy
+    if node is not None and not node.close(_END_S):
+        # The device still computes a frame; waiting for it would exceed two seconds.
+        sys.stderr.flush()
+        os._exit(0)
+    if node is not None:
+        node.destroy_node()
+    rclpy.try_shutdown()
+
+
+def main(args: Optional[List[str]] = None) -> int:
+    """Run the node until it is told to end; return the exit code."""
+    stop = _Stop()
+    try:
+        return _run(stop, list(sys.argv[1:] if args is None else args))
+    except KeyboardInterrupt:
+        return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

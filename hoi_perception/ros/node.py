@@ -1,0 +1,285 @@
+# Copyright 2026 The hoi_perception authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+The lifecycle node: configure loads, activate subscribes, deactivate keeps the model.
+
+The executor fills the mailbox and answers parameters, services and lifecycle; inference happens
+in the worker's thread, text encoding in the changer's. While a bundle loads (configure), service
+and parameter calls wait.
+"""
+
+from dataclasses import replace
+import time
+from typing import Any, Callable, List, Optional
+
+from hoi_msgs.msg import Vocabulary
+from hoi_msgs.srv import SetVerbs
+from hoi_perception.core.errors import HoiError
+from hoi_perception.ros import conversion, parameters, qos
+from hoi_perception.ros.cameras import Camera
+from hoi_perception.ros.health import Health
+from hoi_perception.ros.statistics import Explainer
+from hoi_perception.ros.verbs import VerbChanger
+from hoi_perception.ros.waiting import answer_when, Answered
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+
+_DEACTIVATE_S = 30.0
+
+
+class HoiNode(LifecycleNode):
+    """
+    Camera frames in, human-object interactions out.
+
+    `failure` says in one sentence why the last transition did not succeed. Raises
+    `ParameterError` when a parameter is unknown or has a value it may not have.
+    """
+
+    def __init__(self) -> None:
+        super().__init__('hoi_node')
+        parameters.declare(self)
+        self.settings = parameters.read(self)
+        self.failure = ''
+        self.pipeline: Any = None
+        self.cameras: List[Camera] = []
+        self._changer: Optional[VerbChanger] = None
+        self._worker: Any = None
+        self._vocabulary: Any = None
+        self._set_verbs: Any = None
+        self._explainer = Explainer(self.get_logger().warning)
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+        self._apply_after = hasattr(self, 'add_post_set_parameters_callback')
+        if self._apply_after:
+            self.add_post_set_parameters_callback(self._apply)
+        self._guard_transitions()
+        self._health = Health(self)
+
+    @property
+    def state(self) -> str:
+        """The lifecycle state in words."""
+        return str(self._state_machine.current_state[1])
+
+    def start(self) -> bool:
+        """Configure and activate; return whether the node is active."""
+        return (self.trigger_configure() == TransitionCallbackReturn.SUCCESS
+                and self.trigger_activate() == TransitionCallbackReturn.SUCCESS)
+
+    def close(self, timeout_s: float) -> bool:
+        """Publish nothing any more; return whether the worker has ended within the time."""
+        ended = self._worker is None or self._worker.stop(timeout_s)
+        self._worker = None
+        if self._changer is not None:
+            self._changer.close()
+        return ended
+
+    # Lifecycle. rclpy swallows exceptions of these callbacks, so each says what went wrong.
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load and warm up the model, create publishers and services."""
+        return self._transition('configure', self._configure,
+                                lambda: super(HoiNode, self).on_configure(state))
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe and start the worker."""
+        return self._transition('activate', self._activate,
+                                lambda: super(HoiNode, self).on_activate(state), inner_first=True)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop taking frames; the model stays on the device."""
+        return self._transition('deactivate', self._deactivate,
+                                lambda: super(HoiNode, self).on_deactivate(state))
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the model and everything made by configure."""
+        return self._transition('clean up', self._clean,
+                                lambda: super(HoiNode, self).on_cleanup(state), inner_first=True)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """End from any state."""
+        return self._transition('shut down', self._shut_down,
+                                lambda: super(HoiNode, self).on_shutdown(state), inner_first=True)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Return to unconfigured; the cause is in the log and in /diagnostics."""
+        try:
+            self._shut_down()
+        except Exception as error:  # nothing may keep the node from coming back
+            self.get_logger().error(f'while cleaning up after an error: {error}')
+        return TransitionCallbackReturn.SUCCESS
+
+    def _transition(self, name: str, own: Callable[[], None], inherited: Callable,
+                    inner_first: bool = False) -> TransitionCallbackReturn:
+        try:
+            if inner_first:
+                inherited()
+            own()
+            if not inner_first:
+                inherited()
+        except HoiError as error:
+            self.failure = f'cannot {name}: {error}'
+            self.get_logger().error(self.failure)
+            if name == 'configure':
+                self._clean()
+            return TransitionCallbackReturn.FAILURE
+        except Exception as error:
+            self.failure = f'cannot {name}: {type(error).__name__}: {error}'
+            self.get_logger().error(self.failure)
+            return TransitionCallbackReturn.ERROR
+        self.failure = ''
+        return TransitionCallbackReturn.SUCCESS
+
+    def _configure(self) -> None:
+        started = time.monotonic()
+        settings = self.settings = parameters.read(self)
+        # Imported here so that a node that is asked for its parameters answers at once.
+        from hoi_perception.ros.worker import warm_up
+        from hoi_perception.runtime.bundle import default_bundle_path
+        from hoi_perception.runtime.pipeline import HoiPipeline
+        bundle = settings.bundle or default_bundle_path()
+        self.get_logger().info(f'loading {bundle} ...')
+        self.pipeline = HoiPipeline(bundle, settings.device, settings.head or None)
+        self._set_options()
+        warm_ms = warm_up(self.pipeline, settings.instances_source == 'topic')
+        self._vocabulary = self.create_publisher(
+            Vocabulary, 'vocabulary', qos.latched(), qos_overriding_options=qos.overridable())
+        self._changer = VerbChanger(
+            self.pipeline.prompts, self._publish_vocabulary,
+            lambda reason: self.get_logger().error(f'verbs not changed: {reason}'))
+        if settings.verbs != ('',) or settings.template:
+            self._changer.apply(settings.verbs, settings.template)
+        else:
+            self._publish_vocabulary(self.pipeline.prompts.current)
+        self._set_verbs = self.create_service(SetVerbs, '~/set_verbs', self._on_set_verbs)
+        names = () if settings.cameras == ('',) else settings.cameras
+        self.cameras = [Camera(self, name, settings, self._explainer) for name in names or ('',)]
+        self._health.cameras_changed()
+        self.get_logger().info(
+            f'{self.pipeline.model_id} is ready on {self.pipeline.device} after '
+            f'{time.monotonic() - started:.1f} s (warm-up {warm_ms:.0f} ms).')
+
+    def _activate(self) -> None:
+        from hoi_perception.ros.worker import FrameWorker
+        self._worker = FrameWorker(
+            self.pipeline, self._changer, self.cameras, lambda: self.settings,
+            lambda: 1e-9 * self.get_clock().now().nanoseconds, self._explainer.explain)
+        self._worker.start()
+        self.get_logger().info(
+            f'waiting for images on {", ".join(c.image_topic for c in self.cameras)}.')
+
+    def _deactivate(self) -> None:
+        if self._worker is not None and not self._worker.stop(_DEACTIVATE_S):
+            raise RuntimeError(f'the current frame has not ended within {_DEACTIVATE_S:.0f} s.')
+        self._worker = None
+
+    def _clean(self) -> None:
+        if self._changer is not None:
+            self._changer.close()
+        for camera in self.cameras:
+            camera.destroy()
+        if self._set_verbs is not None:
+            self.destroy_service(self._set_verbs)
+        if self._vocabulary is not None:
+            self.destroy_publisher(self._vocabulary)
+        device = getattr(self.pipeline, 'device', None)
+        self.cameras, self.pipeline = [], None
+        self._changer = self._set_verbs = self._vocabulary = None
+        self._health.cameras_changed()
+        if device is not None and device.type == 'cuda':
+            import torch
+            torch.cuda.empty_cache()
+
+    def _shut_down(self) -> None:
+        self._deactivate()
+        self._clean()
+
+    def _guard_transitions(self) -> None:
+        """Refuse impossible transitions; rclpy lets them end the process (7.1.6)."""
+        service = getattr(self, '_service_change_state', None)
+        if service is None:
+            return
+        inner = service.callback
+
+        def change_state(request, response):
+            try:
+                return inner(request, response)
+            except Exception as error:
+                self.get_logger().error(
+                    f'transition {request.transition.label or request.transition.id} is not '
+                    f'possible in state {self.state}: {str(error).splitlines()[0]}')
+                response.success = False
+                return response
+        service.callback = change_state
+
+    # Parameters and verbs
+
+    def _on_set_parameters(self, changed: List[Parameter]) -> SetParametersResult:
+        """Only judge: another callback may still refuse; rclpy has checked type and range."""
+        reason = parameters.refusal(changed)
+        if not reason and not self._apply_after:  # Humble: ours is the only callback
+            self._apply(changed)
+        return SetParametersResult(successful=not reason, reason=reason)
+
+    def _apply(self, changed: List[Parameter]) -> None:
+        values = {p.name: tuple(p.value) if isinstance(p.value, (list, tuple)) else p.value
+                  for p in changed if p.name in parameters.ROWS}
+        if not values:
+            return
+        self.settings = replace(self.settings, **values)
+        if self.pipeline is None:
+            return
+        self._set_options()
+        if 'verbs' in values or 'template' in values:
+            self._changer.request(self.settings.verbs, self.settings.template)
+
+    def _set_options(self) -> None:
+        now = self.settings
+        self.pipeline.options = replace(
+            self.pipeline.options,
+            instance_threshold=now.instance_threshold if now.instance_threshold >= 0 else None,
+            triplet_threshold=now.triplet_threshold if now.triplet_threshold >= 0 else None,
+            max_triplets=now.max_triplets, pair_budget=now.pair_budget or None,
+            max_humans=now.max_humans, max_objects=now.max_objects, masks=now.masks)
+
+    async def _on_set_verbs(self, request: SetVerbs.Request,
+                            response: SetVerbs.Response) -> SetVerbs.Response:
+        """Set the parameters, so that they stay true, and answer when the verbs are active."""
+        answered = Answered()
+        changer, template = self._changer, request.template or self.settings.template
+        result = self.set_parameters_atomically([
+            Parameter('verbs', Parameter.Type.STRING_ARRAY, list(request.verbs)),
+            Parameter('template', Parameter.Type.STRING, template)])
+        if result.successful:
+            # Overtakes the request that the parameters made: the same verbs, but with an answer.
+            changer.request(tuple(request.verbs), template, answered)
+            await answer_when(answered)
+            response.success, response.message, response.version = answered.result
+        else:
+            response.message = result.reason
+            response.version = self.pipeline.prompts.current.version
+        return response
+
+    def _publish_vocabulary(self, prompts: Any) -> None:
+        """Publish the verbs that are active now (from any thread)."""
+        if prompts.unknown_objects:
+            self._explainer.explain(f'objects {prompts.unknown_objects}', (
+                f'verbs name the objects {", ".join(prompts.unknown_objects)}, which are not in '
+                'the vocabulary: these verbs cannot occur with them.'))
+        if self._vocabulary is not None and self.context.ok():
+            self._vocabulary.publish(conversion.vocabulary(
+                prompts.vocabulary, prompts.version, self.pipeline.model_id,
+                self.get_clock().now().to_msg()))
+            self.get_logger().info(
+                f'prompt version {prompts.version}: {len(prompts.vocabulary.verbs)} verbs.')

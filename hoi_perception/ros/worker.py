@@ -1,0 +1,159 @@
+# Copyright 2026 The hoi_perception authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The one thread that owns the device: takes frames, computes, publishes."""
+
+import threading
+import time
+from typing import Any, Callable, List, Optional
+
+from hoi_perception.core.errors import FrameError
+from hoi_perception.core.scene import Instances, Scene
+from hoi_perception.ros import conversion, images
+from hoi_perception.ros.cameras import Arrival, Camera
+from hoi_perception.ros.mailbox import Mailbox
+from hoi_perception.ros.parameters import Settings
+from hoi_perception.ros.verbs import VerbChanger
+from hoi_perception.runtime.overlay import draw_overlay
+import numpy as np
+
+
+class FrameWorker:
+    """
+    Frames of all cameras, one after the other.
+
+    pipeline: a `HoiPipeline`. settings: returns the parameters as they are now. clock_s: returns
+    the node's time in seconds. on_failure: is told about a frame that made the pipeline fail.
+    """
+
+    def __init__(self, pipeline: Any, changer: VerbChanger, cameras: List[Camera],
+                 settings: Callable[[], Settings], clock_s: Callable[[], float],
+                 on_failure: Callable[[str, str], None]) -> None:
+        self._pipeline, self._changer, self._cameras = pipeline, changer, cameras
+        self._settings, self._clock_s, self._on_failure = settings, clock_s, on_failure
+        self._mailbox = Mailbox(len(cameras))
+        self._stopping = threading.Event()
+        # Held while publishing: after `stop` has had it, nothing is published any more.
+        self._publishing = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name='frames', daemon=True)
+
+    def start(self) -> None:
+        """Start the thread and subscribe."""
+        self._thread.start()
+        for index, camera in enumerate(self._cameras):
+            camera.start(lambda arrival, index=index: self._accept(index, arrival))
+
+    def stop(self, timeout_s: float) -> bool:
+        """Unsubscribe, publish nothing any more, and return whether the thread has ended."""
+        for camera in self._cameras:
+            camera.stop()
+        self._stopping.set()
+        for index in self._mailbox.close():
+            self._cameras[index].statistics.dropped('deactivated')
+        with self._publishing:
+            pass
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _accept(self, index: int, arrival: Arrival) -> None:
+        if self._mailbox.put(index, arrival):
+            self._cameras[index].statistics.dropped('overrun')
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            taken = self._mailbox.take()
+            if taken is None:
+                return
+            camera, arrival = self._cameras[taken[0]], taken[1]
+            try:
+                self._answer(camera, arrival)
+            except FrameError as error:
+                camera.statistics.bad(error.kind)
+                camera.explain(error.kind, f'frame not used ({error.kind}): {error}')
+            except Exception as error:  # one frame must never take the node down
+                camera.statistics.bad('failed')
+                self._on_failure(f'{camera.name} {type(error).__name__}',
+                                 f'{camera.image_topic}: frame {arrival.frame_seq} failed: '
+                                 f'{type(error).__name__}: {error}')
+
+    def _answer(self, camera: Camera, arrival: Arrival) -> None:
+        settings, header = self._settings(), arrival.message.header
+        started = time.perf_counter()
+        rgb = images.decode(arrival.message, settings.max_pixels)
+        decoded = time.perf_counter()
+        boxes = None if arrival.boxes is None else [self._boxes(camera, arrival.boxes)]
+        result = self._pipeline.run([rgb], instances=boxes)[0]
+        scene = result.scene
+        computed = time.perf_counter()
+        detections = conversion.detections(scene, header, arrival.frame_seq)
+        masks = conversion.masks(scene, header, arrival.frame_seq) if settings.masks else None
+        converted = time.perf_counter()
+        with self._publishing:
+            if self._stopping.is_set():
+                camera.statistics.dropped('deactivated')
+                return
+            camera.detections.publish(detections)
+            if masks is not None:
+                camera.masks.publish(masks)
+            published = time.perf_counter()
+            stages = {'decode': 1e3 * (decoded - started), **result.stages,
+                      'convert': 1e3 * (converted - computed),
+                      'publish': 1e3 * (published - converted)}
+            total = 1e3 * (time.monotonic() - arrival.arrived)
+            camera.statistics.answered(stages, total)
+            camera.latency.publish(conversion.latencies(
+                stages, total, self._age_ms(header.stamp), header, arrival.frame_seq))
+        self._show(camera, settings, header, rgb, scene)
+
+    def _boxes(self, camera: Camera, message) -> Instances:
+        known = self._changer.learn(conversion.class_names(message))
+        found, faults = conversion.instances(message, known.objects)
+        if faults:
+            camera.statistics.bad_boxes(len(faults))
+            camera.explain('bad_boxes', f'{len(faults)} of {len(message.instances)} given '
+                           f'instances are not used: {faults[0]}')
+        return found
+
+    def _show(self, camera: Camera, settings: Settings, header, rgb: np.ndarray,
+              scene: Scene) -> None:
+        """Publish pictures for those who look at them, on the very frame computed."""
+        pictures = []
+        if settings.overlay and camera.overlay.get_subscription_count():
+            pictures.append((camera.overlay, 'rgb8', draw_overlay(rgb, scene)))
+        if camera.label_image.get_subscription_count():
+            pictures.append((camera.label_image, '16UC1', conversion.label_image(scene)))
+        for publisher, encoding, pixels in pictures:
+            message = images.encode(np.ascontiguousarray(pixels), encoding, header)
+            with self._publishing:
+                if self._stopping.is_set():
+                    return
+                publisher.publish(message)
+
+    def _age_ms(self, stamp) -> float:
+        if (stamp.sec == 0 and stamp.nanosec == 0) or stamp.sec < 0:
+            return float('nan')
+        return 1e3 * (self._clock_s() - stamp.sec - 1e-9 * stamp.nanosec)
+
+
+def warm_up(pipeline: Any, topic_boxes: bool) -> Optional[float]:
+    """Compute a grey frame, so that the first real one is not slow; return milliseconds."""
+    started = time.perf_counter()
+    grey = np.full((480, 640, 3), 127, np.uint8)
+    person = pipeline.vocabulary.human
+    boxes = Instances(np.array([[40, 40, 200, 440], [160, 200, 400, 400]]), np.ones(2),
+                      np.array([person, (person + 1) % len(pipeline.vocabulary.objects)]))
+    pipeline.run([grey], instances=[boxes])
+    if not topic_boxes:
+        pipeline.run([grey])
+    return 1e3 * (time.perf_counter() - started)
