@@ -1,0 +1,108 @@
+# Copyright 2026 The hoi_perception authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""
+Detectors of the `transformers` library, seen as `Detections`.
+
+DETR scores with a softmax that has a no-object class; RT-DETR, RT-DETRv2, D-FINE and RF-DETR with
+one sigmoid per class, from which the best (query, class) entries are taken as their own
+post-processing does. RF-DETR-Seg's mask logits of the chosen queries become the prototypes, with
+one-hot coefficients.
+"""
+
+from typing import Any, Dict, Mapping
+
+from hoi_perception.networks.detection import Detections
+import torch
+from torch import nn, Tensor
+import transformers
+
+SOFTMAX = ('DetrForObjectDetection', 'ConditionalDetrForObjectDetection')
+ARCHITECTURES = (
+    'DetrForObjectDetection', 'RTDetrForObjectDetection', 'RTDetrV2ForObjectDetection',
+    'DFineForObjectDetection', 'RfDetrForObjectDetection', 'RfDetrForInstanceSegmentation')
+
+
+def architecture_class(name: str) -> type:
+    """Return the transformers class, or raise ValueError with one sentence."""
+    found = getattr(transformers, name, None) if name in ARCHITECTURES else None
+    if found is None:
+        known = [a for a in ARCHITECTURES if hasattr(transformers, a)]
+        raise ValueError(f'{name!r} is not a detector this program can run (transformers '
+                         f'{transformers.__version__}); it knows {", ".join(known)}.')
+    return found
+
+
+def _without_downloads(config: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the configuration with every backbone told not to fetch its own weights."""
+    clean = {}
+    for key, value in config.items():
+        if key in ('use_pretrained_backbone', 'pretrained'):
+            value = False
+        clean[key] = _without_downloads(value) if isinstance(value, dict) else value
+    return clean
+
+
+def corners(boxes: Tensor) -> Tensor:
+    """Return (..., 4) centre-size boxes as corners, cut to 0..1."""
+    centre, half = boxes[..., :2], boxes[..., 2:] / 2
+    return torch.cat([centre - half, centre + half], -1).clamp(0, 1)
+
+
+class TransformersDetector(nn.Module):
+    """A transformers model with `Detections` as its output; `model` holds the weights."""
+
+    def __init__(self, model: nn.Module, top_k: int = 100) -> None:
+        super().__init__()
+        self.model = model
+        self.top_k = top_k
+        self.softmax = type(model).__name__ in SOFTMAX
+
+    @classmethod
+    def from_config(cls, architecture: str, config: Mapping[str, Any],
+                    top_k: int = 100) -> 'TransformersDetector':
+        """Return the detector with random weights; never downloads anything."""
+        kind = architecture_class(architecture)
+        return cls(kind(kind.config_class.from_dict(_without_downloads(dict(config)))), top_k)
+
+    def forward(self, images: Tensor) -> Detections:
+        """Return the best entries of (B, 3, H, W) normalised images."""
+        output = self.model(pixel_values=images)
+        if self.softmax:
+            scores, labels = output.logits.softmax(-1)[..., :-1].max(-1)
+            scores, query = scores.topk(min(self.top_k, scores.shape[1]))
+            labels = labels.gather(1, query)
+        else:
+            probabilities = output.logits.sigmoid()
+            classes = probabilities.shape[-1]
+            count = min(self.top_k, probabilities.shape[1])
+            scores, index = probabilities.flatten(1).topk(count)
+            query, labels = index // classes, index % classes
+        boxes = _rows(corners(output.pred_boxes), query)
+        queries = _rows(output.last_hidden_state, query)
+        masks = getattr(output, 'pred_masks', None)
+        if masks is None:
+            nothing = boxes.new_zeros(*query.shape, 0)
+            return Detections(boxes, scores, labels, queries, nothing,
+                              boxes.new_zeros(len(boxes), 0, 1, 1))
+        count = query.shape[1]
+        prototypes = _rows(masks.flatten(2), query).view(-1, count, *masks.shape[-2:])
+        one_hot = torch.eye(count, dtype=boxes.dtype, device=boxes.device)
+        return Detections(boxes, scores, labels, queries, one_hot.expand(len(boxes), -1, -1),
+                          prototypes)
+
+
+def _rows(values: Tensor, index: Tensor) -> Tensor:
+    return values.gather(1, index[..., None].expand(-1, -1, values.shape[-1]))
