@@ -27,7 +27,11 @@ from typing import Dict, Iterator, List, Optional, Tuple
 
 from hoi_perception.core.errors import HoiError
 from hoi_perception.replay.message_types import (
-    common_typestore, COMPRESSED_IMAGE, DETECTIONS, IMAGE)
+    common_typestore,
+    COMPRESSED_IMAGE,
+    DETECTIONS,
+    IMAGE,
+)
 from hoi_perception.runtime.frames import decode_compressed, decode_raw
 import numpy as np
 from rosbags.highlevel import AnyReader
@@ -95,6 +99,8 @@ class BagReader:
     def __init__(self, path) -> None:
         self.path = Path(path).expanduser()
         self._reader = self._open()
+        # Kept apart because the reader forgets it on close, and frames may be read after that.
+        self._types = self._reader.typestore
         counts: Dict[Tuple[str, str], int] = {}
         for connection in self._reader.connections:
             key = (connection.topic, connection.msgtype)
@@ -189,7 +195,7 @@ class BagReader:
     def deserialize(self, serialized: bytes, type_: str):
         """Return the message object of serialized bytes; `HoiError` if they do not fit."""
         try:
-            return self._reader.deserialize(serialized, type_)
+            return self._types.deserialize_cdr(serialized, type_)
         except Exception as error:
             raise self._damaged(error) from error
 

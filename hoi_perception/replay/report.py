@@ -39,7 +39,8 @@ def summarize(results: Path, published: Sequence[FrameKey],
     with BagReader(results) as reader:
         detections = _by_frame(reader, DETECTIONS)
         latencies = _by_frame(reader, LATENCIES)
-        vocabularies = {int(message.version): message for topic in reader.topics_of_type(VOCABULARY)
+        vocabularies = {int(message.version): message
+                        for topic in reader.topics_of_type(VOCABULARY)
                         for _, message in reader.messages(topic)}
         model_ids = {message.model_id for message in detections.values()}
     answered = set(detections) & set(published)

@@ -166,8 +166,7 @@ def _bayer(red_row: int, red_column: int) -> Callable[[np.ndarray], np.ndarray]:
     def convert(mosaic: np.ndarray) -> np.ndarray:
         height, width = mosaic.shape
         # Two mirrored pixels keep the phase of the pattern and give every pixel neighbours.
-        padded = np.pad(mosaic, 2, mode='reflect') if min(height, width) > 2 else np.pad(
-            mosaic, 2, mode='wrap')
+        padded = np.pad(mosaic, 2, mode='reflect')
         if cv2 is not None:
             # OpenCV names a pattern by its second row, second and third pixel.
             code = {(0, 0): cv2.COLOR_BayerBG2RGB, (1, 1): cv2.COLOR_BayerRG2RGB,
@@ -221,7 +220,8 @@ _LAYOUTS: Dict[str, _Layout] = {
     'bayer_gbrg8': _Layout(1, _bayer(1, 0), minimum=2),
     'bayer_grbg8': _Layout(1, _bayer(0, 1), minimum=2),
     '8UC1': _Layout(1, _mono),
-    '8UC3': _Layout(3, _pick('COLOR_BGR2RGB', 2, 1, 0)),  # OpenCV's convention: untyped colour is BGR
+    # OpenCV's convention: untyped colour is BGR.
+    '8UC3': _Layout(3, _pick('COLOR_BGR2RGB', 2, 1, 0)),
     '8UC4': _Layout(4, _pick('COLOR_BGRA2RGB', 2, 1, 0)),
     '16UC1': _Layout(2, _mono),
 }
