@@ -20,7 +20,8 @@ from pathlib import Path
 import platform
 from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
-from hoi_perception.evaluation.triplet_map import evaluate_triplets
+from hoi_perception.core.scene import Scene
+from hoi_perception.evaluation.triplet_map import evaluate_scenes
 from hoi_perception.replay.bag_reader import BagReader, frame_key, FrameKey
 from hoi_perception.replay.message_types import DETECTIONS, LATENCIES, VOCABULARY
 from hoi_perception.replay.scenes import scene_of, vocabulary_of
@@ -72,11 +73,14 @@ def _accuracy(detections: Mapping[FrameKey, object], truth: Mapping[FrameKey, ob
     frames = [key for key, message in detections.items() if key in truth and
               (not full or int(message.prompt_version) in full)]
     if not frames:
-        return {'triplet_map': None, 'triplet_map_frames': 0}
-    vocabulary = vocabulary_of([detections[k] for k in frames] + [truth[k] for k in frames])
-    value = evaluate_triplets([scene_of(detections[key], vocabulary) for key in frames],
-                              [scene_of(truth[key], vocabulary) for key in frames])
-    return {'triplet_map': _number(value), 'triplet_map_frames': len(frames)}
+        return {'triplet_map': None, 'triplet_map_frames': 0, 'triplet_map_protocol': None}
+    report = evaluate_scenes([(_scene(detections[key]), _scene(truth[key])) for key in frames])
+    return {'triplet_map': round(report.full, 4), 'triplet_map_frames': len(frames),
+            'triplet_map_protocol': report.protocol}
+
+
+def _scene(message) -> Scene:
+    return scene_of(message, vocabulary_of([message]))
 
 
 def _full_versions(vocabularies: Mapping[int, object]) -> Set[int]:
@@ -84,11 +88,6 @@ def _full_versions(vocabularies: Mapping[int, object]) -> Set[int]:
         return set()
     first = list(vocabularies[min(vocabularies)].verbs)
     return {version for version, message in vocabularies.items() if list(message.verbs) == first}
-
-
-def _number(value) -> Optional[float]:
-    value = float(value)
-    return round(value, 4) if np.isfinite(value) else None
 
 
 def _latency(messages: List[object]) -> dict:

@@ -141,7 +141,7 @@ def node_arguments(options: DemoOptions, topic: Topic) -> List[str]:
 def _run(children: Children, options: DemoOptions, topic: Topic, out: Path,
          view: View) -> List[tuple]:
     """Start everything, pass words between the processes, return the published frames' headers."""
-    node = children.start('node', 'hoi_perception.ros.node', node_arguments(options, topic))
+    node = children.start('node', 'hoi_perception.ros.main', node_arguments(options, topic))
     recorder = children.start('recorder', 'hoi_perception.ros.recorder', [
         str(out), '--namespace', NAMESPACE, '--frames', str(topic.count)])
     player_arguments = [str(options.bag), '--topic', topic.name, '--namespace', NAMESPACE,
