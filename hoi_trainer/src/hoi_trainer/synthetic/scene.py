@@ -114,11 +114,15 @@ class _Builder:
             v = bottom + rng.uniform(-0.06, 0.03)
         else:
             u = rng.uniform(-0.06, 0.06)
-            v = bottom if verb in BASES else bottom - rng.uniform(0.0, 0.3)
+            # A bystander's feet stay well below the seat: nobody seems to stand on it.
+            v = bottom if verb in BASES else bottom - rng.uniform(-0.03, 0.1)
         centre = frame.pixel(u, v)
         if zone in ('hand', 'head'):
             centre = centre - middle
         depth = frame.y + (BEFORE_BODY if rng.random() < 0.65 else -0.5 * DETAIL)
+        if zone == 'under' and label == OBJECTS.index('box'):
+            # Legs that end behind a box would look as if someone stood on it.
+            depth = frame.y - 0.5 * DETAIL
         if verb in CONTACTS:
             depth = frame.y + BEFORE_BODY
         elif verb == KICK or verb in BASES:
@@ -174,9 +178,9 @@ class _Builder:
         verb, label = _draw_combination(self.rng)
         return (None if self.rng.random() < 0.22 else verb), label
 
-    def add_person(self, x: float, height: float) -> bool:
+    def add_person(self, verb: Optional[int], label: int, x: float, height: float) -> bool:
+        """Try once to add someone who does that; False leaves everything as it was."""
         rng = self.rng
-        verb, label = self.pick()
         if label == PERSON and not self.people:
             return False
         body = random_body(rng, height)
@@ -266,7 +270,7 @@ class _Builder:
         """Put a thing where someone might use it, but nobody does."""
         rng = self.rng
         owner = int(rng.integers(len(self.people)))
-        label = _draw_combination(rng)[1]
+        label = _draw_combination(rng)[1] if rng.random() < 0.5 else PERSON
         if label == PERSON:
             label = int(rng.integers(1, len(OBJECTS)))
         zone = KINDS[label].zones[rng.integers(len(KINDS[label].zones))]
@@ -376,7 +380,7 @@ class _Builder:
             origin = head_of(posture.hip, posture.lean, posture.facing, h)
             aim = self._centre(key) - origin
         return not self._hits(origin, np.arctan2(aim[1], aim[0]), rows, {('person', me), key},
-                              0.12 if key else 0.25)
+                              0.18 if key else 0.25)
 
 
 def sample_world(rng: np.random.Generator, width: int, height: int) -> World:
@@ -387,9 +391,12 @@ def sample_world(rng: np.random.Generator, width: int, height: int) -> World:
     tall = rng.uniform(low, high) * height
     slots = (rng.permutation(n) + 0.5) / n * width
     for slot in slots:
-        for _ in range(12):
+        for attempt in range(24):
+            if attempt % 8 == 0:
+                # Hard poses get several chances, or the easy verbs would crowd them out.
+                chosen = builder.pick()
             x = float(slot + rng.normal(0, 0.1) * width / n ** 0.5)
-            if builder.add_person(x, float(tall * rng.uniform(0.9, 1.1))):
+            if builder.add_person(*chosen, x, float(tall * rng.uniform(0.9, 1.1))):
                 break
     if not builder.people:
         return sample_world(rng, width, height)

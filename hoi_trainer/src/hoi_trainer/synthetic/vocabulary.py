@@ -70,7 +70,7 @@ COMBINATIONS: Tuple[Tuple[int, int], ...] = _by_frequency()
 """Valid (verb, object) index pairs, most frequent first; `no_interaction` is not among them."""
 
 _rank = np.arange(len(COMBINATIONS))
-FREQUENCIES: np.ndarray = (_rank + 4.0) ** -1.7
+FREQUENCIES: np.ndarray = (_rank + 8.0) ** -1.8
 """How often each combination is tried, a shifted Zipf law; sums to 1."""
 FREQUENCIES = FREQUENCIES / FREQUENCIES.sum()
 FREQUENCIES.setflags(write=False)
