@@ -22,7 +22,7 @@ an argument it does not know.
 import os
 import signal
 import sys
-from typing import List, Optional
+from typing import Any, List, Optional
 
 _END_S = 1.0
 _SPIN_S = 0.1
@@ -30,20 +30,23 @@ _SPIN_S = 0.1
 
 class _Stop:
     """
-    Turn SIGINT and SIGTERM into one KeyboardInterrupt.
+    Note SIGINT and SIGTERM; the spinning loop sees it within a tenth of a second.
 
-    rclpy's own handlers would invalidate the context while the worker may be publishing.
+    While something loads, which cannot be interrupted cleanly and has published nothing yet, the
+    process ends at once. rclpy's own handlers would invalidate the context while the worker may
+    be publishing, and an exception from a handler can surface in any `__del__`.
     """
 
     def __init__(self) -> None:
         self.requested = False
+        self.node: Any = None
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._handle)
 
     def _handle(self, number, frame) -> None:
-        if not self.requested:
-            self.requested = True
-            raise KeyboardInterrupt
+        if not self.requested and (self.node is None or self.node.loading):
+            os._exit(0)
+        self.requested = True
 
 
 def _say(sentence: str) -> None:
@@ -86,7 +89,7 @@ def _run(stop: _Stop, arguments: List[str]) -> int:
     try:
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
         from hoi_perception.ros.node import HoiNode
-        node = HoiNode()
+        node = stop.node = HoiNode()
         if node.settings.autostart and not node.start():
             return 1  # the node has logged the sentence
         executor = SingleThreadedExecutor()
@@ -98,10 +101,8 @@ def _run(stop: _Stop, arguments: List[str]) -> int:
                 node.get_logger().error(f'{type(error).__name__}: {error}')
         return 0
     except Exception as error:
-        if not stop.requested:
-            _say(f'cannot start: {_first_line(error)}')
-            return 1
-        return 0
+        _say(f'cannot start: {_first_line(error)}')
+        return 1
     finally:
         _end(node, stop)
 
@@ -118,14 +119,14 @@ def _end(node, stop: _Stop) -> None:
     rclpy.try_shutdown()
 
 
-def main(args: Optional[List[str]] = None) -> int:
-    """Run the node until it is told to end; return the exit code."""
-    stop = _Stop()
-    try:
-        return _run(stop, list(sys.argv[1:] if args is None else args))
-    except KeyboardInterrupt:
-        return 0
+def main() -> None:
+    """Run the node as a process of its own."""
+    code = _run(_Stop(), sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Everything of ours is closed; taking PyTorch down would cost up to two more seconds.
+    os._exit(code)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

@@ -44,15 +44,16 @@ class HoiNode(LifecycleNode):
     """
     Camera frames in, human-object interactions out.
 
-    `failure` says in one sentence why the last transition did not succeed. Raises
-    `ParameterError` when a parameter is unknown or has a value it may not have.
+    `failure` says in one sentence why the last transition did not succeed; `loading` is true
+    while configure runs. Raises `ParameterError` when a parameter is unknown or has a value it may
+    not have.
     """
 
     def __init__(self) -> None:
         super().__init__('hoi_node')
         parameters.declare(self)
         self.settings = parameters.read(self)
-        self.failure = ''
+        self.failure, self.loading = '', False
         self.pipeline: Any = None
         self.cameras: List[Camera] = []
         self._changer: Optional[VerbChanger] = None
@@ -89,8 +90,12 @@ class HoiNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm up the model, create publishers and services."""
-        return self._transition('configure', self._configure,
-                                lambda: super(HoiNode, self).on_configure(state))
+        self.loading = True
+        try:
+            return self._transition('configure', self._configure,
+                                    lambda: super(HoiNode, self).on_configure(state))
+        finally:
+            self.loading = False
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe and start the worker."""

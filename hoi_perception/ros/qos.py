@@ -19,25 +19,25 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 
 
 def sensor() -> QoSProfile:
-    """Images in: best effort matches every camera, depth 1 because only the newest counts."""
+    """Return that of images: best effort matches every camera, depth 1 because only the newest counts."""
     return QoSProfile(history=QoSHistoryPolicy.KEEP_LAST, depth=1,
                       reliability=QoSReliabilityPolicy.BEST_EFFORT)
 
 
 def boxes() -> QoSProfile:
-    """Boxes in: small and each of them wanted, but the publisher may be best effort."""
+    """Return that of given boxes: small and each of them wanted, but the publisher may be best effort."""
     return QoSProfile(history=QoSHistoryPolicy.KEEP_LAST, depth=10,
                       reliability=QoSReliabilityPolicy.BEST_EFFORT)
 
 
 def result() -> QoSProfile:
-    """Results out: a reliable publisher serves reliable and best-effort listeners."""
+    """Return that of results: a reliable publisher serves reliable and best-effort listeners."""
     return QoSProfile(history=QoSHistoryPolicy.KEEP_LAST, depth=5,
                       reliability=QoSReliabilityPolicy.RELIABLE)
 
 
 def latched() -> QoSProfile:
-    """The vocabulary: late listeners get the last one."""
+    """Return that of the vocabulary: late listeners get the last one."""
     return QoSProfile(history=QoSHistoryPolicy.KEEP_LAST, depth=1,
                       reliability=QoSReliabilityPolicy.RELIABLE,
                       durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
