@@ -44,9 +44,8 @@ def synth(split: str = typer.Argument(..., help='train, val or test'),
                                'help_option_names': []})
 def fit(context: typer.Context) -> None:
     """Train what a YAML config describes; every setting can be overridden by name."""
-    from lightning.pytorch.cli import LightningCLI
-    LightningCLI(args=['fit', *context.args], save_config_kwargs={'overwrite': True},
-                 seed_everything_default=0)
+    from hoi_trainer.training.command import run
+    run(['fit', *context.args])
 
 
 @evaluate.command()
@@ -82,11 +81,16 @@ def _report(metrics: dict, output: Optional[Path]) -> None:
 def main(arguments: Optional[List[str]] = None) -> int:
     """Run the command line; bad input ends with one sentence and exit code 2."""
     try:
-        return app(args=arguments, standalone_mode=True) or 0
+        return app(args=arguments, prog_name='hoi-trainer') or 0
     except (HoiError, FileNotFoundError) as error:
         print(f'hoi-trainer: {error}', file=sys.stderr)
         return 2
 
 
-if __name__ == '__main__':
+def entry() -> None:
+    """Run as the installed command."""
     sys.exit(main())
+
+
+if __name__ == '__main__':
+    entry()

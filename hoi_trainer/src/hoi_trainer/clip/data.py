@@ -19,6 +19,7 @@ from typing import NamedTuple, Optional
 
 from hoi_perception.networks.region_readout import box_regions
 from hoi_trainer.clip.pairs import caption_set, CaptionSet, pair_table, PairTable
+from hoi_trainer.synthetic import load
 from hoi_trainer.training.images import (
     change_colours, cut, ImageStore, random_windows, window_affine)
 from lightning.pytorch import LightningDataModule
@@ -104,7 +105,6 @@ class ClipData(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Open the splits and collect captions and pairs."""
-        from hoi_trainer.synthetic import load
         if self.captions is None:
             device = self.trainer.strategy.root_device
             data = {split: load(path) for split, path in self.directories.items()}

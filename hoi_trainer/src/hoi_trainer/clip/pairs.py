@@ -15,8 +15,9 @@
 """Person-object pairs of synthetic scenes as padded arrays, and the captions true of them."""
 
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Sequence, Tuple
 
+from hoi_trainer.synthetic.dataset import SceneRecord
 from hoi_trainer.synthetic.vocabulary import (
     COMBINATIONS, NO_INTERACTION, OBJECTS, pair_caption, PERSON)
 import numpy as np
@@ -67,22 +68,22 @@ class PairTable:
     scene_truth: np.ndarray
 
 
-def verbs_of_pairs(scene: dict) -> Dict[Tuple[int, int], Tuple[int, ...]]:
+def verbs_of_pairs(scene: SceneRecord) -> Dict[Tuple[int, int], Tuple[int, ...]]:
     """Return the sorted verbs, possibly none, of each (human, other instance) pair of a scene."""
-    labels = scene['labels']
+    labels = scene.labels.tolist()
     pairs = {(h, o): set() for h, label in enumerate(labels) if label == PERSON
              for o in range(len(labels)) if o != h}
-    for human, other, verb in scene['triplets']:
+    for human, verb, other in scene.triplets.tolist():
         pairs[human, other].add(verb)
     return {pair: tuple(sorted(verbs)) for pair, verbs in pairs.items()}
 
 
-def caption_set(scenes: List[dict]) -> CaptionSet:
+def caption_set(scenes: Sequence[SceneRecord]) -> CaptionSet:
     """Return all captions of single combinations, of nothing, and of the scenes' verb sets."""
     captions = {((verb,), label) for verb, label in COMBINATIONS}
     captions |= {((), label) for label in range(len(OBJECTS))}
     for scene in scenes:
-        captions |= {(verbs, int(scene['labels'][o]))
+        captions |= {(verbs, int(scene.labels[o]))
                      for (_, o), verbs in verbs_of_pairs(scene).items()}
     ordered = tuple(sorted(captions))
     index = {caption: i for i, caption in enumerate(ordered)}
@@ -94,7 +95,7 @@ def caption_set(scenes: List[dict]) -> CaptionSet:
     return CaptionSet(ordered, tuple(pair_caption(*caption) for caption in ordered), truth)
 
 
-def pair_table(scenes: List[dict], captions: CaptionSet, width: int, height: int) -> PairTable:
+def pair_table(scenes: Sequence[SceneRecord], captions: CaptionSet, width: int, height: int) -> PairTable:
     """Collect the pairs of scenes; interacting pairs come first and are never cut off."""
     count, index = len(scenes), captions.index
     humans = np.zeros((count, PAIRS, 4), dtype=np.float32)
@@ -103,10 +104,10 @@ def pair_table(scenes: List[dict], captions: CaptionSet, width: int, height: int
     scale = np.array([width, height, width, height], dtype=np.float32)
     for n, scene in enumerate(scenes):
         pairs = sorted(verbs_of_pairs(scene).items(), key=lambda item: not item[1])[:PAIRS]
-        boxes = np.asarray(scene['boxes'], dtype=np.float32).reshape(-1, 4) / scale
+        boxes = np.asarray(scene.boxes, dtype=np.float32).reshape(-1, 4) / scale
         for p, ((h, o), verbs) in enumerate(pairs):
             humans[n, p], objects[n, p] = boxes[h], boxes[o]
-            caption[n, p] = index.get((verbs, int(scene['labels'][o])), -1)
+            caption[n, p] = index.get((verbs, int(scene.labels[o])), -1)
     return PairTable(humans, objects, caption, _scene_truth(caption, captions))
 
 
@@ -120,6 +121,6 @@ def _scene_truth(caption: np.ndarray, captions: CaptionSet) -> np.ndarray:
 
 def verb_prompts(captions: CaptionSet, label: int) -> Tuple[List[int], List[int]]:
     """Return the verbs valid for an object, with no_interaction, and their caption indices."""
-    verbs: List[Optional[int]] = sorted(v for v, o in COMBINATIONS if o == label)
+    verbs = sorted(v for v, o in COMBINATIONS if o == label)
     rows = [captions.index[(v,), label] for v in verbs] + [captions.index[(), label]]
     return [*verbs, NO_INTERACTION], rows

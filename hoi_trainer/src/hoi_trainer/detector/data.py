@@ -19,6 +19,7 @@ from typing import NamedTuple, Optional, Tuple
 
 from hoi_perception.networks.dense_detector import PROTOTYPE_STRIDE
 from hoi_trainer.detector.assignment import Targets
+from hoi_trainer.synthetic import load
 from hoi_trainer.training.images import (
     change_colours, cut, cut_map, ImageStore, random_windows, window_affine)
 from lightning.pytorch import LightningDataModule
@@ -43,8 +44,8 @@ def padded_labels(scenes, limit: Optional[int] = None) -> np.ndarray:
     scenes = scenes[:limit]
     labels = np.full((len(scenes), INSTANCES), -1, dtype=np.int64)
     for row, scene in zip(labels, scenes):
-        count = min(len(scene['labels']), INSTANCES)
-        row[:count] = scene['labels'][:count]
+        count = min(len(scene.labels), INSTANCES)
+        row[:count] = scene.labels[:count]
     return labels
 
 
@@ -98,7 +99,6 @@ class DetectorData(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Open the splits and, if asked, copy them to the device."""
-        from hoi_trainer.synthetic import load
         device = self.trainer.strategy.root_device
         for split, directory in self.directories.items():
             if split not in self.stores:

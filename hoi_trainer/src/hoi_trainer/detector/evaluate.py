@@ -18,11 +18,11 @@ import contextlib
 import io
 from pathlib import Path
 import time
-from typing import Iterator, List, Optional
+from typing import Iterator, List, Optional, Sequence
 
 from hoi_perception.networks.dense_detector import DenseDetector, DenseDetectorConfig
 from hoi_perception.networks.detection import Detections
-from hoi_trainer.training.images import cut, window_affine
+from hoi_trainer.synthetic import load, SceneRecord
 from hoi_trainer.training.weights import read_weights
 import numpy as np
 from pycocotools import mask as rle
@@ -40,7 +40,6 @@ OVERLAP = 0.5
 def evaluate_detector(weights: Path, data: Path, limit: Optional[int] = None,
                       batch_size: int = 64) -> dict:
     """Return the metrics of `detector_metrics` for weights that `hoi-trainer fit` wrote."""
-    from hoi_trainer.synthetic import load
     config, state = read_weights(weights)
     network = DenseDetector(DenseDetectorConfig.from_mapping(config))
     network.load_state_dict(state)
@@ -49,13 +48,13 @@ def evaluate_detector(weights: Path, data: Path, limit: Optional[int] = None,
                             scenes.instance_maps[:limit], scenes.scenes[:limit], batch_size)
 
 
-def detector_metrics(network: DenseDetector, images: np.ndarray, maps: np.ndarray, scenes: List,
+def detector_metrics(network: DenseDetector, images: np.ndarray, maps: np.ndarray, scenes: Sequence[SceneRecord],
                      batch_size: int = 64) -> dict:
     """
     Return AP and AP50 of boxes and masks, AP50 per class, and counts.
 
-    images: (N, H, W, 3) uint8 RGB. maps: (N, H, W) uint8 instance maps. scenes: N mappings with
-    `labels`. Ground truth are the visible extents in the maps.
+    images: (N, H, W, 3) uint8 RGB. maps: (N, H, W) uint8 instance maps. scenes: N records
+    with `labels`. Ground truth are the visible extents in the maps.
     """
     start = time.monotonic()
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
@@ -76,9 +75,9 @@ def detector_metrics(network: DenseDetector, images: np.ndarray, maps: np.ndarra
 @torch.inference_mode()
 def detect(network: DenseDetector, pixels: Tensor) -> Detections:
     """Return the detections in (B, H, W, 3) uint8 images, which are stretched to the network."""
-    whole = torch.tensor([0.0, 0.0, 1.0, 1.0], device=pixels.device).expand(len(pixels), 4)
-    theta = window_affine(whole, torch.zeros(len(pixels), dtype=torch.bool, device=pixels.device))
-    images = cut(pixels, theta, network.config.image_size)
+    images = functional.interpolate(
+        pixels.permute(0, 3, 1, 2).float() / 255, size=tuple(network.config.image_size),
+        mode='bilinear', antialias=True)
     mean, std = (images.new_tensor(value)[:, None, None]
                  for value in (network.config.mean, network.config.std))
     return network((images - mean) / std)
@@ -128,14 +127,14 @@ def _coco_results(found: Detections, size, first: int) -> Iterator[dict]:
                    'bbox': [x1, y1, x2 - x1, y2 - y1], 'segmentation': mask}
 
 
-def coco_truth(maps: np.ndarray, scenes: List, classes: int) -> COCO:
+def coco_truth(maps: np.ndarray, scenes: Sequence[SceneRecord], classes: int) -> COCO:
     """Return the ground truth of instance maps in pycocotools' form."""
     annotations = []
     for number, (scene, instance_map) in enumerate(zip(scenes, maps)):
         instance_map = np.asarray(instance_map)
-        index = np.arange(1, len(scene['labels']) + 1, dtype=np.uint8)
+        index = np.arange(1, len(scene.labels) + 1, dtype=np.uint8)
         encoded = rle.encode(np.asfortranarray(instance_map[..., None] == index, dtype=np.uint8))
-        for mask, label in zip(encoded, scene['labels']):
+        for mask, label in zip(encoded, scene.labels):
             area = float(rle.area(mask))
             if area:
                 annotations.append({
