@@ -19,13 +19,13 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 
 
 def sensor() -> QoSProfile:
-    """Return that of images: best effort matches every camera, depth 1 because only the newest counts."""
+    """Return that of images: best effort matches every camera, and only the newest counts."""
     return QoSProfile(history=QoSHistoryPolicy.KEEP_LAST, depth=1,
                       reliability=QoSReliabilityPolicy.BEST_EFFORT)
 
 
 def boxes() -> QoSProfile:
-    """Return that of given boxes: small and each of them wanted, but the publisher may be best effort."""
+    """Return that of given boxes: each is wanted, but the publisher may be best effort."""
     return QoSProfile(history=QoSHistoryPolicy.KEEP_LAST, depth=10,
                       reliability=QoSReliabilityPolicy.BEST_EFFORT)
 
