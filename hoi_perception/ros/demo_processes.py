@@ -114,7 +114,7 @@ class Children:
         self.events: queue.Queue = queue.Queue()
         self.environment = {**os.environ, 'ROS_DOMAIN_ID': str(domain),
                             'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-                            'PYTHONUNBUFFERED': '1'}
+                            'ROS_LOG_DIR': str(logs / 'ros'), 'PYTHONUNBUFFERED': '1'}
         if os.environ.get('ROS_DISTRO') == 'humble':
             self.environment['ROS_LOCALHOST_ONLY'] = '1'
 

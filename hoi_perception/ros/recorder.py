@@ -14,7 +14,7 @@
 
 
 """
-Record what the perception node publishes into a results bag and an animated overlay (demo process).
+Record what the node publishes: a results bag and an animated overlay (demo process).
 
 Messages are written as the bytes that arrived, at the time stamp of their image. Every result is
 reported to the parent as one line of JSON; the line `finish` on standard input, or its end, or
@@ -36,8 +36,7 @@ from hoi_perception.runtime.frames import decode_raw
 import PIL.Image
 import rclpy
 from rclpy.executors import ExternalShutdownException
-from rclpy.qos import QoSProfile
-from rclpy.qos import ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Image
 
@@ -60,7 +59,7 @@ class Recorder:
             self._record('latency', StageLatencies, self._report_latency)]
         self._record('vocabulary', Vocabulary, None, LATCHED)
         node.create_subscription(Image, 'overlay', self._on_overlay, QoSProfile(
-            depth=1, reliability=ReliabilityPolicy.BEST_EFFORT))
+            depth=5, reliability=ReliabilityPolicy.RELIABLE))
 
     def _record(self, name: str, type_, report, qos: QoSProfile = RELIABLE):
         topic = f'{self.node.get_namespace().rstrip("/")}/{name}'
@@ -91,6 +90,7 @@ class Recorder:
             stages=dict(zip(message.stages, message.milliseconds.tolist())))
 
     def _on_overlay(self, message: Image) -> None:
+        self.last_arrival = time.monotonic()
         self.overlays_seen += 1
         if (self.overlays_seen - 1) % self.every or len(self.overlays) >= GIF_FRAMES:
             return
