@@ -173,7 +173,8 @@ class ClipData(LightningDataModule):
                             table.scene_truth[scene])
         regions = torch.ones(count, 1, (self.size // self.patch) ** 2, dtype=torch.bool,
                              device=device)
-        weight = torch.ones(count, 1, device=device)
+        # The further a crop zooms out, the less its one pair describes it.
+        weight = torch.where(is_crop[:, None], 1 - 0.8 * zoom, torch.ones_like(zoom))
         if not self.region_count:
             return ClipBatch(views, regions, truth[:, None], weight)
         chosen = self._other_pairs(caption, pair)

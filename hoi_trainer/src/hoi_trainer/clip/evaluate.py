@@ -76,7 +76,7 @@ def clip_metrics(model: CLIP, images: np.ndarray, table: PairTable, captions: Ca
             found[name].append((features @ texts.T).cpu().numpy())
     full = table.caption[scene, pair]
     metrics = {'pairs': len(full), 'captions': len(captions.captions)}
-    scale = float(model.logit_scale.exp().clamp(max=100.0))
+    scale = float(model.logit_scale.detach().exp().clamp(max=100.0))
     for name, parts in found.items():
         for key, value in rank_metrics(scale * np.concatenate(parts), full, captions).items():
             metrics[f'{name}_{key}'] = round(value, 4)

@@ -157,5 +157,4 @@ class ClipModule(LightningModule):
     def configure_optimizers(self):
         """Return AdamW."""
         return torch.optim.AdamW(parameter_groups(self, self.weight_decay),
-                                 lr=self.learning_rate, betas=(0.9, 0.98),
-                                 fused=self.device.type == 'cuda')
+                                 lr=self.learning_rate, betas=(0.9, 0.98))

@@ -122,10 +122,7 @@ def change_colours(images: Tensor, strength: float = 1.0) -> Tensor:
         middle, half = (low + high) / 2, (high - low) / 2 * strength
         return middle + (torch.rand(batch, channels, 1, 1, device=device) * 2 - 1) * half
 
-    kernel = images.new_tensor([1.0, 2.0, 1.0]) / 4
-    kernel = (kernel[:, None] * kernel).expand(3, 1, 3, 3)
-    soft = functional.conv2d(functional.pad(images, (1, 1, 1, 1), mode='replicate'), kernel,
-                             groups=3)
+    soft = functional.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
     images = torch.lerp(images, soft, draw(-0.8, 0.8).clamp(min=0))
     grey = images.mean(1, keepdim=True)
     images = torch.lerp(grey, images, draw(0.6, 1.4))
