@@ -50,7 +50,8 @@ def ground_truth_message(writer, sec, nanosec):
 
 
 def jpeg(seed, size=(128, 96)):
-    pixels = np.random.default_rng(seed).integers(0, 256, (size[1] // 8, size[0] // 8, 3), np.uint8)
+    shape = (size[1] // 8, size[0] // 8, 3)
+    pixels = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
     buffer = BytesIO()
     Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC).save(buffer, 'JPEG')
     return np.frombuffer(buffer.getvalue(), np.uint8)

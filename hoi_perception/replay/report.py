@@ -15,6 +15,7 @@
 
 """What a results bag says: frames, latencies, prompt versions and triplet mAP."""
 
+from collections import Counter
 import os
 from pathlib import Path
 import platform
@@ -28,7 +29,7 @@ from hoi_perception.replay.scenes import scene_of, vocabulary_of
 import numpy as np
 
 
-def summarize(results: Path, published: Sequence[FrameKey],
+def summarize(results_bag: Path, published: Sequence[FrameKey],
               truth: Mapping[FrameKey, object]) -> dict:
     """
     Return the summary of a results bag.
@@ -37,33 +38,35 @@ def summarize(results: Path, published: Sequence[FrameKey],
     truth by frame; may be empty, then triplet_map is None. A frame counts as answered when a
     result carries its header; a frame without result was dropped.
     """
-    with BagReader(results) as reader:
-        detections = _by_frame(reader, DETECTIONS)
-        latencies = _by_frame(reader, LATENCIES)
+    with BagReader(results_bag) as reader:
+        results = _messages(reader, DETECTIONS)
+        latencies = _messages(reader, LATENCIES)
         vocabularies = {int(message.version): message
                         for topic in reader.topics_of_type(VOCABULARY)
                         for _, message in reader.messages(topic)}
-        model_ids = {message.model_id for message in detections.values()}
-    answered = set(detections) & set(published)
+    detections = {frame_key(message.header): message for message in results}
+    # Counted, because a camera without a clock gives every frame the same stamp.
+    played, answers = Counter(published), Counter(frame_key(m.header) for m in results)
+    answered = sum((played & answers).values())
     return {
         'frames_in': len(published),
-        'frames_out': len(answered),
-        'frames_dropped': len(set(published)) - len(answered),
-        'results_without_frame': len(set(detections) - set(published)),
-        'triplets_out': sum(len(message.triplets) for message in detections.values()),
+        'frames_out': answered,
+        'frames_dropped': len(published) - answered,
+        'results_without_frame': len(results) - answered,
+        'triplets_out': sum(len(message.triplets) for message in results),
         **_accuracy(detections, truth, vocabularies),
-        'latency_ms': _latency(list(latencies.values())),
-        'prompt_versions': sorted({int(m.prompt_version) for m in detections.values()}),
+        'latency_ms': _latency(latencies),
+        'prompt_versions': sorted({int(m.prompt_version) for m in results}),
         'verbs': {str(version): list(message.verbs)
                   for version, message in sorted(vocabularies.items())},
-        'model_id': ', '.join(sorted(model_ids)),
+        'model_id': ', '.join(sorted({message.model_id for message in results})),
         'machine': machine(),
     }
 
 
-def _by_frame(reader: BagReader, type_: str) -> Dict[FrameKey, object]:
-    return {frame_key(message.header): message for topic in reader.topics_of_type(type_)
-            for _, message in reader.messages(topic)}
+def _messages(reader: BagReader, type_: str) -> List[object]:
+    return [message for topic in reader.topics_of_type(type_)
+            for _, message in reader.messages(topic)]
 
 
 def _accuracy(detections: Mapping[FrameKey, object], truth: Mapping[FrameKey, object],

@@ -149,7 +149,7 @@ def _run(children: Children, options: DemoOptions, topic: Topic, out: Path,
                         '--patience', str(options.patience_s)]
     player = children.start('player', 'hoi_perception.ros.player',
                             player_arguments + ['--realtime'] * options.realtime)
-    published, answered, played, finishing = [], set(), False, False
+    published, answered, played, finishing = [], 0, False, False
     heard, started = time.monotonic(), time.monotonic()
     while True:
         event = children.next_event(0.2)
@@ -161,7 +161,7 @@ def _run(children: Children, options: DemoOptions, topic: Topic, out: Path,
             elif event['event'] == 'published':
                 published.append(tuple(event['key']))
             elif event['event'] == 'result':
-                answered.add(tuple(event['key']))
+                answered += 1
             elif event['event'] == 'done' and event['process'] == 'player':
                 played = True
             elif event['event'] == 'done':
@@ -172,7 +172,7 @@ def _run(children: Children, options: DemoOptions, topic: Topic, out: Path,
         if not published and time.monotonic() - started > options.patience_s:
             raise DemoFailed(f'nothing could be played within {options.patience_s:.0f} s. '
                              f'{node.last_words()}')
-        if played and not finishing and (answered.issuperset(published) or
+        if played and not finishing and (answered >= len(published) or
                                          time.monotonic() - heard > SETTLE_S):
             recorder.tell('finish')
             finishing = True

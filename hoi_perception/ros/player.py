@@ -23,6 +23,7 @@ the end of standard input (the parent is gone) ends it.
 """
 
 import argparse
+from collections import Counter
 import json
 import sys
 import threading
@@ -80,7 +81,9 @@ class Player:
                  orders: Orders) -> None:
         self.node, self.reader, self.topic, self.args = node, reader, topic, args
         self.orders = orders
-        self.answered: Set[FrameKey] = set()
+        # Counted, because a camera without a clock gives every frame the same stamp.
+        self.answered: Counter[FrameKey] = Counter()
+        self.published: Counter[FrameKey] = Counter()
         self.vocabulary: Optional[Vocabulary] = None
         self.slowest = FIRST_ANSWER_S / 10
         self.publisher = node.create_publisher(
@@ -91,7 +94,7 @@ class Player:
         self.parameters = node.create_client(SetParameters, f'{args.node}/set_parameters')
 
     def _on_detections(self, message: HoiDetections) -> None:
-        self.answered.add(frame_key(message.header))
+        self.answered[frame_key(message.header)] += 1
 
     def _on_vocabulary(self, message: Vocabulary) -> None:
         self.vocabulary = message
@@ -132,11 +135,12 @@ class Player:
     def _publish(self, number: int, frame: Frame) -> None:
         sent = time.monotonic()
         self.publisher.publish(frame.serialized)
+        self.published[frame.key] += 1
         say('published', number=number, key=frame.key)
         if not self.args.realtime:
             # One frame in flight: a slow machine is slower, but loses nothing.
             allowed = max(3.0, 10 * self.slowest)
-            if self.wait(lambda: frame.key in self.answered, allowed):
+            if self.wait(lambda: self.answered[frame.key] >= self.published[frame.key], allowed):
                 taken = time.monotonic() - sent
                 self.slowest = taken if number == 0 else max(self.slowest, taken)
 

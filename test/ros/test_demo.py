@@ -187,8 +187,9 @@ def test_node_that_cannot_start_ends_the_demo_with_its_last_words(tmp_path):
     assert demo.children() == set()
 
 
-@pytest.mark.parametrize('moment', ['starting', 'playing'])
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize('number, moment', [
+    (signal.SIGINT, 'starting'), (signal.SIGTERM, 'starting'), (signal.SIGKILL, 'starting'),
+    (signal.SIGINT, 'playing'), (signal.SIGKILL, 'playing')])
 def test_no_child_outlives_the_demo(bundle, tmp_path, number, moment):
     bag = demo_bag(tmp_path / 'bag', frames=200)
     demo = Demo(bundle, tmp_path / 'out', '--bag', bag)

@@ -15,8 +15,7 @@
 
 import time
 
-from hoi_perception.core import (Instances, Mask, MaskKind, NONE, Scene, Triplets, Verb,
-                                 Vocabulary)
+from hoi_perception.core import Instances, Mask, MaskKind, NONE, Scene, Triplets, Verb, Vocabulary
 from hoi_perception.runtime.overlay import colour_of, draw_overlay, HUMAN_COLOUR
 import numpy as np
 import pytest
