@@ -128,6 +128,8 @@ class Peer:
     def listen(self, kind, topic: str, qos: QoSProfile = RELIABLE, match: bool = True) -> List:
         """Collect the messages of a topic; returns when the node's publisher is found."""
         messages = self.received.setdefault(topic, [])
+        if topic in self._subscriptions:
+            return messages
         subscription = self.node.create_subscription(kind, topic, messages.append, qos)
         self._subscriptions[topic] = subscription
         if match:

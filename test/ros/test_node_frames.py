@@ -110,9 +110,7 @@ BAD = [
 def test_bad_frames_are_counted_explained_once_and_survived(running, row):
     kind, changes = BAD[row]
     peer, number = running.peer(), 200 + 10 * row
-    diagnostics = peer.received.get('/diagnostics')
-    if diagnostics is None:
-        diagnostics = peer.listen(DiagnosticArray, '/diagnostics')
+    diagnostics = peer.listen(DiagnosticArray, '/diagnostics')
     for repeat in range(3):
         bad = image(number + repeat)
         for name, value in changes.items():
@@ -121,13 +119,11 @@ def test_bad_frames_are_counted_explained_once_and_survived(running, row):
         assert peer.answer(image(number + 5 + repeat)) is not None, running.process.log
     headers = [m.header.stamp.sec for m in peer.received['detections']]
     assert not {1000 + number + repeat for repeat in range(3)} & set(headers)
-    assert running.process.log.count(f'({kind})') == 1
+    # Once a minute at most, and this file may take longer than that on a slow machine.
+    assert 1 <= running.process.log.count(f'({kind})') <= 2
     diagnostics.clear()
-
-    def counted():
-        return any(value.key in (f'bad.{kind}', 'dropped.overrun')
-                   for m in diagnostics for status in m.status for value in status.values)
-    assert peer.spin(counted)
+    assert peer.spin(lambda: any(value.key == f'bad.{kind}' and int(value.value) >= 1
+                                 for m in diagnostics for s in m.status for value in s.values))
 
 
 @pytest.mark.parametrize('number, kind, sec, nanosec', [

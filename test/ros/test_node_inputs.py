@@ -1,0 +1,192 @@
+# Copyright 2026 The hoi_perception authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Compressed images, several cameras, and boxes from another detector."""
+
+import io
+
+from hoi_msgs.msg import HoiDetections, Instance, Instances, Vocabulary
+import numpy as np
+from PIL import Image as PillowImage
+import pytest
+from ros_graph import header, image, LATCHED, picture
+from sensor_msgs.msg import CompressedImage, Image
+
+pytestmark = pytest.mark.xdist_group('ros_inputs')
+
+
+def compressed(number, data=None, kind='jpeg', size=(200, 120)):
+    stream = io.BytesIO()
+    PillowImage.fromarray(picture(*size, seed=number)).save(stream, 'PNG' if kind == 'png'
+                                                            else 'JPEG')
+    message = CompressedImage(header=header(number), format=kind)
+    message.data = stream.getvalue() if data is None else data
+    return message
+
+
+def jpeg_bomb():
+    """A small JPEG whose header says 65500 x 65500 pixels."""
+    data = bytearray(bytes(compressed(1).data))
+    start = data.index(b'\xff\xc0') + 5
+    data[start:start + 4] = (65500).to_bytes(2, 'big') * 2
+    return bytes(data)
+
+
+def test_compressed_frames_are_answered_and_broken_ones_survived(graph):
+    node, peer = graph.node('image_transport:=compressed'), graph.peer()
+    peer.listen(HoiDetections, 'detections')
+    topic = 'image/compressed'
+    for number, kind in enumerate(['jpeg', 'png', 'rgb8; jpeg compressed bgr8', '']):
+        answer = peer.answer(compressed(number, kind=kind), topic)
+        assert answer is not None, node.log
+        assert (answer.width, answer.height) == (200, 120)
+    whole = bytes(compressed(9).data)
+    broken = [('truncated', whole[:len(whole) // 2]), ('too_large', jpeg_bomb()),
+              ('zero_size', b''), ('undecodable', b'\xff\xd8' + bytes(100))]
+    for number, (kind, data) in enumerate(broken, 20):
+        peer.publisher(CompressedImage, topic).publish(compressed(number, data))
+        peer.spin(lambda: 'frame not used' in node.log, 2.0)
+        peer.spin(lambda: False, 0.1)
+        assert peer.answer(compressed(number + 20), topic) is not None, node.log
+    lines = [line for line in node.log.splitlines() if 'frame not used' in line]
+    for kind in ('truncated', 'too_large', 'zero_size'):
+        assert sum(f'({kind})' in line for line in lines) == 1, node.log
+    stamps = {m.header.stamp.sec for m in peer.received['detections']}
+    assert not {1020, 1021, 1022, 1023} & stamps
+
+
+def test_a_live_pixel_limit_refuses_larger_pictures(graph):
+    node, peer = graph.node('image_transport:=compressed'), graph.peer()
+    peer.listen(HoiDetections, 'detections')
+    assert peer.answer(compressed(1), 'image/compressed') is not None
+    assert peer.set_parameters(max_pixels=1000)[0].successful
+    assert peer.answer(compressed(2), 'image/compressed', timeout=1.0) is None
+    assert '(too_large)' in node.log
+
+
+def test_each_camera_has_its_own_topics_and_results_never_swap(graph):
+    graph.node("cameras:=['front','arm/wrist']")
+    peer = graph.peer()
+    sizes = {'front': (96, 64), 'arm/wrist': (120, 80)}
+    for camera in sizes:
+        peer.listen(HoiDetections, f'{camera}/detections')
+    for number in range(5):
+        for camera, size in sizes.items():
+            sent = image(number, picture(*size, seed=number))
+            sent.header.frame_id = camera
+            answer = peer.answer(sent, f'{camera}/image', f'{camera}/detections')
+            assert answer is not None, graph.process.log
+            assert (answer.width, answer.height) == size
+            assert answer.header.frame_id == camera
+            assert answer.frame_seq == number + 1
+    topics = dict(peer.node.get_topic_names_and_types())
+    assert '/hoi/front/masks' in topics and '/hoi/detections' not in topics
+
+
+def given(number, *rows):
+    message = Instances(header=header(number))
+    for name, box, score in rows:
+        message.instances.append(Instance(
+            x1=box[0], y1=box[1], x2=box[2], y2=box[3], score=score, class_name=name))
+    return message
+
+
+ROWS = (('person', (10.0, 10.0, 60.0, 60.0), 0.9), ('cup', (40.0, 20.0, 80.0, 50.0), 0.8),
+        ('ladder', (5.0, 5.0, 30.0, 60.0), 0.7))
+
+
+@pytest.fixture
+def boxes(graph):
+    graph.node('instances_source:=topic', 'instances_buffer:=3')
+    graph.peer().listen(HoiDetections, 'detections')
+    graph.peer().publisher(Image, 'image')
+    graph.peer().publisher(Instances, 'instances')
+    return graph
+
+
+def test_given_boxes_are_used_in_either_order_with_names_of_their_own(boxes):
+    peer = boxes.peer()
+    images, instances = peer.publisher(Image, 'image'), peer.publisher(Instances, 'instances')
+    words = peer.listen(Vocabulary, 'vocabulary', LATCHED)
+    for number, first in enumerate(('image', 'boxes')):
+        if first == 'image':
+            images.publish(image(number))
+            peer.spin(lambda: False, 0.2)
+            instances.publish(given(number, *ROWS))
+        else:
+            instances.publish(given(number, *ROWS))
+            peer.spin(lambda: False, 0.2)
+            images.publish(image(number))
+        results = peer.received['detections']
+        assert peer.spin(lambda: len(results) > number), boxes.process.log
+        answer = results[-1]
+        assert answer.header == header(number)
+        found = {i.class_name: i for i in answer.instances}
+        assert set(found) == {'person', 'cup', 'ladder'}
+        np.testing.assert_allclose([found['cup'].x1, found['cup'].y2], [40, 50])
+        assert answer.triplets
+        # 'hold' is for cup and umbrella only; the unknown ladder gets no restricted verb.
+        for triplet in answer.triplets:
+            assert answer.instances[triplet.object].class_name != 'ladder'
+    assert peer.spin(lambda: 'ladder' in words[-1].objects)
+    assert answer.prompt_version == words[-1].version
+
+
+def test_an_unknown_object_goes_with_verbs_that_have_no_restriction(boxes):
+    peer = boxes.peer()
+    assert peer.set_parameters(verbs=['climb'])[0].successful
+    images, instances = peer.publisher(Image, 'image'), peer.publisher(Instances, 'instances')
+    results = peer.received['detections']
+
+    def climbing():
+        number = len(results)
+        instances.publish(given(number, *ROWS))
+        images.publish(image(number))
+        peer.spin(lambda: len(results) > number, 2.0)
+        return any(t.verb_name == 'climb' and t.object >= 0
+                   and r.instances[t.object].class_name == 'ladder'
+                   for r in results for t in r.triplets)
+    assert peer.spin(climbing), boxes.process.log
+
+
+def test_frames_without_boxes_are_dropped_and_explained(boxes):
+    peer = boxes.peer()
+    for number in range(10):
+        peer.publisher(Image, 'image').publish(image(number))
+        peer.spin(lambda: False, 0.05)
+    assert peer.spin(lambda: 'no instances with its stamp' in boxes.process.log)
+    assert not peer.received['detections']
+    peer.publisher(Instances, 'instances').publish(given(9, *ROWS))
+    assert peer.spin(lambda: bool(peer.received['detections']))
+
+
+NAN = float('nan')
+
+
+def test_unusable_boxes_are_left_out_counted_and_explained(boxes):
+    peer = boxes.peer()
+    bad = [('person', (NAN, 0.0, 1.0, 1.0), 0.5), ('person', (9.0, 9.0, 3.0, 30.0), 0.5),
+           ('cup', (0.0, 0.0, 5.0, float('inf')), 0.5), ('cup', (1.0, 1.0, 9.0, 9.0), 1.5),
+           ('cup', (1.0, 1.0, 9.0, 9.0), NAN), ('', (1.0, 1.0, 9.0, 9.0), 0.5),
+           ('x' * 300, (1.0, 1.0, 9.0, 9.0), 0.5)]
+    peer.publisher(Instances, 'instances').publish(given(1, *bad, *ROWS[:2]))
+    peer.publisher(Image, 'image').publish(image(1))
+    results = peer.received['detections']
+    assert peer.spin(lambda: bool(results)), boxes.process.log
+    assert sorted(i.class_name for i in results[0].instances) == ['cup', 'person']
+    assert '7 of 9 given instances are not used' in boxes.process.log
+    peer.publisher(Instances, 'instances').publish(given(2))
+    peer.publisher(Image, 'image').publish(image(2))
+    assert peer.spin(lambda: len(results) == 2)
+    assert not results[1].instances and not results[1].triplets
