@@ -286,19 +286,24 @@ def write_bundle(directory: Union[str, Path], spec: BundleSpec,
     return Bundle.open(directory)
 
 
-def default_bundle_path() -> Path:
+def resource_path(relative: str) -> Optional[Path]:
     """
-    Return the directory of the shipped bundle: beside the package in a checkout, else in share/.
+    Return a file or directory that ships with the project, or None where it is not installed.
 
-    Raises `BundleError` where it is not installed.
+    relative: as in the checkout (`config/everyday_verbs.yaml`). Looked up beside the package (a
+    checkout, an editable install), then in share/hoi_perception of the prefix (pip, colcon).
     """
     package = Path(__file__).resolve().parents[1]
-    shared = Path('share', 'hoi_perception', 'models', DEFAULT_BUNDLE)
-    candidates = [package.parent / 'models' / DEFAULT_BUNDLE, package / 'models' / DEFAULT_BUNDLE,
-                  Path(sysconfig.get_path('data')) / shared]
-    candidates += [parent / shared for parent in package.parents]
-    for candidate in candidates:
-        if (candidate / MANIFEST).is_file():
-            return candidate
-    raise BundleError(f'the shipped bundle {DEFAULT_BUNDLE} is not installed (looked in '
-                      f'{candidates[0]} and share/): give a bundle directory with --bundle.')
+    prefixes = [Path(sysconfig.get_path('data')), *package.parents]
+    candidates = [package.parent / relative, package / relative]
+    candidates += [prefix / 'share' / 'hoi_perception' / relative for prefix in prefixes]
+    return next((path for path in candidates if path.exists()), None)
+
+
+def default_bundle_path() -> Path:
+    """Return the directory of the shipped bundle, or raise `BundleError` where there is none."""
+    path = resource_path(f'models/{DEFAULT_BUNDLE}')
+    if path is None or not (path / MANIFEST).is_file():
+        raise BundleError(f'the shipped bundle {DEFAULT_BUNDLE} is not installed: give a bundle '
+                          'directory (--bundle), or install the project again.')
+    return path
