@@ -104,17 +104,30 @@ def _body(verb: Optional[int], targets: Sequence[np.ndarray], hip: Optional[np.n
     return None
 
 
+def _near_miss(shoulder, target, blocked, rng):
+    """Return a hand beside the target that does not touch it, or None."""
+    for _ in range(6):
+        angle, gap = rng.uniform(0, 2 * np.pi), rng.uniform(0.085, 0.15)
+        ray = np.array([np.cos(angle), np.sin(angle)])
+        ray = ray / max(np.abs(ray))
+        hand = target[:2] + ray * (target[2:] + gap)
+        distance = np.hypot(*(hand - shoulder))
+        if 0.1 < distance < 0.97 * ARM and not touches(hand, blocked, 0.075):
+            return hand, OPEN if rng.random() < 0.2 else FIST
+    return None
+
+
 def _free_hand(shoulder, blocked, rng):
     """Return (position, style) of a hand that touches nothing, or None."""
     for _ in range(10):
         kind = rng.random()
         if kind < 0.4:
             angle = rng.normal(0.0, 0.3)
-        elif kind < 0.8:
+        elif kind < 0.75:
             angle = rng.uniform(0.5, 2.7)
         else:
             angle = -rng.uniform(0.4, 1.8)
-        reach = ARM * (rng.uniform(0.55, 0.98) if kind < 0.8 else rng.uniform(0.8, 0.98))
+        reach = ARM * (rng.uniform(0.55, 0.98) if kind < 0.75 else rng.uniform(0.8, 0.98))
         hand = shoulder + reach * np.array([np.sin(angle), -np.cos(angle)])
         if not touches(hand, blocked, 0.065):
             style = FIST
@@ -173,12 +186,17 @@ def _legs(hip, verb: Optional[int], thing: Optional[Thing], frame: Frame, rng):
 
 @dataclass(frozen=True)
 class Task:
-    """What a person is to do: a base verb on a thing, a hand or foot verb on a rectangle."""
+    """
+    What a person is to do: a base verb on a thing, a hand or foot verb on a rectangle.
+
+    pretended: the verb whose posture is taken up although nothing (`verb` None) is done.
+    """
 
     base: Optional[int] = None
     base_thing: Optional[Thing] = None
     verb: Optional[int] = None
     target: Optional[np.ndarray] = None
+    pretended: Optional[int] = None
 
 
 def pose(task: Task, frame: Frame, blocked: Sequence[np.ndarray], depth: float,
@@ -204,11 +222,11 @@ def pose(task: Task, frame: Frame, blocked: Sequence[np.ndarray], depth: float,
     posed = _body(task.verb, targets, hip, rng)
     if posed is None:
         return None
-    if hip is None and not targets and blocked and rng.random() < 0.6:
+    if hip is None and not targets and task.target is not None and rng.random() < 0.85:
         # Stand as if reaching for it: the body must not give the verb away.
-        pretended = (TOUCH, HOLD, PUSH, PULL)[rng.integers(4)]
-        near = blocked[rng.integers(len(blocked))]
-        posed = _body(pretended, hand_targets(pretended, near, rng), None, rng) or posed
+        pretended = task.pretended if task.pretended in CONTACTS else (
+            TOUCH, HOLD, PUSH, PULL)[rng.integers(4)]
+        posed = _body(pretended, hand_targets(pretended, task.target, rng), None, rng) or posed
     hip, lean = posed
     shoulder = hip + TORSO * np.array([np.sin(lean), np.cos(lean)]) - [0, 0.025]
     hands = [(target, FIST) for target in targets]
@@ -225,17 +243,25 @@ def pose(task: Task, frame: Frame, blocked: Sequence[np.ndarray], depth: float,
         spread = rng.uniform(-0.1, 0.35, 2)
         hands = [(shoulder + 0.93 * ARM * np.array([side * np.cos(s), np.sin(s)]), OPEN)
                  for side, s in zip((1, -1), spread)]
+    if task.verb is None and task.pretended == THROW and rng.random() < 0.7:
+        back = shoulder + 0.95 * ARM * np.array([-0.9, rng.uniform(0.1, 0.5)])
+        if not touches(back, blocked, 0.065):
+            hands.append((back, OPEN))
     while len(hands) < 2:
-        free = _free_hand(shoulder, blocked, rng)
+        free = None
+        if task.target is not None and rng.random() < 0.55:
+            free = _near_miss(shoulder, task.target, blocked, rng)
+        free = free or _free_hand(shoulder, blocked, rng)
         if free is None:
             return None
         hands.append(free)
     if len(targets) < 2 and rng.random() < 0.35:
         hands = hands[::-1]
     feet = _legs(hip, task.base, task.base_thing, frame, rng)
-    if task.verb == KICK:
+    if task.verb == KICK or (task.verb is None and task.pretended == KICK):
         u, v, a, b = task.target
-        foot = np.array([u - 0.9 * a - 0.03, max(v, 0.05)])
+        gap = 0.03 if task.verb == KICK else rng.uniform(0.14, 0.22)
+        foot = np.array([u - 0.9 * a - gap, max(v, 0.05)])
         if np.hypot(*(foot - hip)) > 0.5:
             return None
         feet = [foot, np.array([hip[0] - rng.uniform(0.0, 0.1), 0.0])]

@@ -27,6 +27,9 @@ from hoi_trainer.synthetic.things import KINDS, Thing
 from hoi_trainer.synthetic.vocabulary import COMBINATIONS, FREQUENCIES, OBJECTS, PERSON
 import numpy as np
 
+DECOYS = 0.45
+"""Share of people who take up place and posture for a verb without its contact."""
+_BOX = OBJECTS.index('box')
 _VALID = frozenset(COMBINATIONS)
 _CUMULATED = np.cumsum(FREQUENCIES)
 _ZONES = {
@@ -86,15 +89,21 @@ class _Builder:
         h = min(box[3], self.height) - max(box[1], 0)
         return w > 0 and h > 0 and w * h >= share * (box[2] - box[0]) * (box[3] - box[1])
 
-    def place(self, label: int, zone: str, frame: Frame, base: float, verb: Optional[int]):
-        """Return a thing in a zone of a person; the law does not know the verb's pose."""
+    def place(self, label: int, zone: str, frame: Frame, base: float, verb: Optional[int],
+              decoy: bool = False) -> Thing:
+        """
+        Return a thing in a zone of a person.
+
+        Size and place follow one law for all verbs of a zone. What carries a person is placed
+        for a decoy so that someone standing behind it covers about the same rows as a rider.
+        """
         rng, kind, h = self.rng, KINDS[label], frame.height
         size = np.array(kind.size) * h * rng.uniform(0.85, 1.2) * rng.uniform(0.93, 1.07, 2)
         flip = frame.facing if zone in ('under', 'floor') or rng.random() < 0.5 else -frame.facing
         angle = 0.0
         if zone in ('hand', 'head', 'far') and label not in (BICYCLE,) and rng.random() < 0.5:
             angle = rng.uniform(-0.28, 0.28)
-        if zone == 'head' and (verb == DRINK or rng.random() < 0.2):
+        if zone == 'head' and (verb == DRINK or rng.random() < 0.4):
             angle = -0.7 * frame.facing
         x1, y1, x2, y2 = kind.contact
         a = (x2 - x1) / 2 * size[0] / h
@@ -114,18 +123,23 @@ class _Builder:
             v = bottom + rng.uniform(-0.06, 0.03)
         else:
             u = rng.uniform(-0.06, 0.06)
-            # A bystander's feet stay well below the seat: nobody seems to stand on it.
-            v = bottom if verb in BASES else bottom - rng.uniform(-0.03, 0.1)
+            v = bottom
+            if decoy or verb not in BASES:
+                # Someone sitting is lower than someone standing, so things are larger for them.
+                grown = 1.0 if verb == STAND else rng.uniform(1.0, 1.3)
+                size, bottom = size * grown, bottom * grown
+                v = bottom - (rng.uniform(0.05, 0.34) if label in (BICYCLE, _BOX) else
+                              rng.uniform(-0.03, 0.1))
         centre = frame.pixel(u, v)
         if zone in ('hand', 'head'):
             centre = centre - middle
         depth = frame.y + (BEFORE_BODY if rng.random() < 0.65 else -0.5 * DETAIL)
-        if zone == 'under' and label == OBJECTS.index('box'):
-            # Legs that end behind a box would look as if someone stood on it.
-            depth = frame.y - 0.5 * DETAIL
+        if zone == 'under' and label in (BICYCLE, _BOX):
+            # Feet stay out of sight behind a box and between the wheels of a bicycle.
+            depth = frame.y + BEFORE_BODY
         if verb in CONTACTS:
             depth = frame.y + BEFORE_BODY
-        elif verb == KICK or verb in BASES:
+        elif verb == KICK or (verb in BASES and not decoy):
             between = verb == RIDE and label == BICYCLE
             depth = frame.y + (BETWEEN_LEGS if between else -0.5 * DETAIL)
         colour = tuple(int(c) for c in np.clip(
@@ -173,14 +187,15 @@ class _Builder:
                     return False
         return True
 
-    def pick(self):
-        """Choose (verb or None, label): the verb is dropped for those who do nothing."""
+    def pick(self) -> Tuple[int, int, bool]:
+        """Choose (verb, label, decoy): a decoy stands and lies likewise, but nothing happens."""
         verb, label = _draw_combination(self.rng)
-        return (None if self.rng.random() < 0.22 else verb), label
+        return verb, label, self.rng.random() < DECOYS
 
-    def add_person(self, verb: Optional[int], label: int, x: float, height: float) -> bool:
+    def add_person(self, act: int, label: int, decoy: bool, x: float, height: float) -> bool:
         """Try once to add someone who does that; False leaves everything as it was."""
         rng = self.rng
+        verb = None if decoy else act
         if label == PERSON and not self.people:
             return False
         body = random_body(rng, height)
@@ -189,7 +204,7 @@ class _Builder:
         partner = None
         if label == PERSON:
             partner = int(rng.integers(len(self.people)))
-            near = verb in (HUG, PUSH) or rng.random() < 0.5
+            near = act in (HUG, PUSH) or rng.random() < 0.5
             u = rng.uniform(0.2, 0.36) if near else rng.uniform(0.45, 1.4)
             mate = self.people[partner][1]
             y = self.frames[partner].y + (0.001 if near else rng.uniform(-0.1, 0.1) * height)
@@ -200,15 +215,15 @@ class _Builder:
         if label == PERSON:
             target = torso_box(*self.people[partner])
         else:
-            zones = [z for z in KINDS[label].zones if z in _ZONES[verb]]
+            zones = [z for z in KINDS[label].zones if z in _ZONES[act]]
             if not zones:
                 return False
             zone = zones[rng.integers(len(zones))]
-            thing = self.place(label, zone, frame, 0.0, verb)
+            thing = self.place(label, zone, frame, 0.0, act, decoy)
             if not self.clear(thing):
                 return False
             target, key = thing.contact(), ('thing', len(self.things))
-        task = Task(verb=verb, target=frame.rectangle(target))
+        task = Task(verb=verb, target=frame.rectangle(target), pretended=act)
         if verb in BASES:
             base = verb
             task = Task(base=base, base_thing=thing)
