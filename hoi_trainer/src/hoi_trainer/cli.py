@@ -70,6 +70,22 @@ def clip(weights: Path = typer.Argument(..., help='what `fit` wrote (safetensors
     _report(evaluate_clip(weights, data, limit, batch_size), output)
 
 
+@app.command('export-synthetic')
+def export_synthetic(
+        detector: Path = typer.Argument(..., help='detector weights written by `fit`'),
+        clip: Path = typer.Argument(..., help='CLIP weights written by `fit`'),
+        directory: Path = typer.Argument(..., help='the bundle, e.g. models/synthetic_tiny'),
+        metrics: List[Path] = typer.Option([], help='JSON written by `evaluate`; repeatable'),
+) -> None:
+    """Assemble the bundle that ships with the project."""
+    from hoi_trainer import export_synthetic as module
+    figures = {}
+    for path in metrics:
+        figures.update({name: value for name, value in json.loads(path.read_text()).items()
+                        if isinstance(value, (int, float, str))})
+    typer.echo(module.export_synthetic(detector, clip, directory, figures))
+
+
 def _report(metrics: dict, output: Optional[Path]) -> None:
     text = json.dumps(metrics, indent=2)
     typer.echo(text)
