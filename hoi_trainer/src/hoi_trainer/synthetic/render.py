@@ -65,9 +65,10 @@ def _layers(world: World):
     return layers
 
 
-def draw(world: World, rng: np.random.Generator) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+def draw(world: World, rng: np.random.Generator,
+         noise: float = 7.0) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
-    Return (image, instance map, full areas).
+    Return (image, instance map, full areas); noise is the largest deviation in grey levels.
 
     image: (H, W, 3) uint8 RGB. instance map: (H, W) uint8, 0 = background, i + 1 = visible part
     of instance i. full areas: (N,) pixels inside the image that each instance would cover alone.
@@ -85,10 +86,10 @@ def draw(world: World, rng: np.random.Generator) -> Tuple[np.ndarray, np.ndarray
         cv2.fillPoly(instances, fixed, owner, cv2.LINE_8, _SHIFT)
         cv2.fillPoly(whole[owner - 1], fixed, 1, cv2.LINE_8, _SHIFT)
     areas = np.array([cv2.countNonZero(mask) for mask in whole], np.int64)
-    return _photograph(image, rng), instances, areas
+    return _photograph(image, rng, noise), instances, areas
 
 
-def _photograph(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _photograph(image: np.ndarray, rng: np.random.Generator, noise: float) -> np.ndarray:
     """Apply uneven light, slight blur and pixel noise."""
     height, width = image.shape[:2]
     light = cv2.resize(rng.uniform(0.82, 1.12, (2, 3)).astype(np.float32) * np.float32(
@@ -96,7 +97,7 @@ def _photograph(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     image = cv2.multiply(image, cv2.merge([light] * 3), dtype=cv2.CV_8U)
     if rng.random() < 0.3:
         image = cv2.GaussianBlur(image, (3, 3), 0.8)
-    strength = rng.uniform(1.0, 7.0)
+    strength = rng.uniform(1.0, 7.0) * noise / 7.0
     table = np.rint(_NOISE * strength).astype(np.int8)
     dice = np.frombuffer(rng.bytes(image.size), np.uint8).reshape(image.shape)
     return cv2.add(image, table[dice], dtype=cv2.CV_8U)
