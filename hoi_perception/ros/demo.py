@@ -92,6 +92,7 @@ def run_demo(options: DemoOptions) -> dict:
     finally:
         signal.signal(signal.SIGTERM, previous)
     summary = {'bag': options.bag.name, 'image_topic': topic.name,
+               'pacing': {'rate': options.rate, 'waits_for_answers': not options.realtime},
                **summarize(out / 'results', published, truth), 'verb_changes': view.verb_changes}
     (out / 'summary.json').write_text(json.dumps(summary, indent=2) + '\n')
     view.report(lines_of(summary), out)
@@ -167,6 +168,8 @@ def _run(children: Children, options: DemoOptions, topic: Topic, out: Path,
             elif event['event'] == 'done':
                 break
         for child in (node, recorder) if played else (node, recorder, player):
+            if child is player and child.process.poll() == 2:
+                raise HoiError(child.last_line())  # the bag turned out to be bad while playing
             if child.ended_badly():
                 raise DemoFailed(child.last_words())
         if not published and time.monotonic() - started > options.patience_s:

@@ -88,6 +88,10 @@ class Child:
         state = 'is still running' if code is None else f'ended with exit code {code}'
         return f'The {self.name} {state}; end of {self.log}:\n' + '\n'.join(text)
 
+    def last_line(self) -> str:
+        """Return the last line of the child's log."""
+        return (self.log.read_text(errors='replace').strip().splitlines() or [''])[-1]
+
     def stop(self) -> int:
         """End the process with SIGINT, or by force if it takes too long; return its exit code."""
         with contextlib.suppress(OSError):

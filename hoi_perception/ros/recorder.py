@@ -25,7 +25,7 @@ import argparse
 from pathlib import Path
 import sys
 import time
-from typing import List
+from typing import Dict, List
 
 from hoi_msgs.msg import HoiDetections, HoiMasks, StageLatencies, Vocabulary
 from hoi_perception.core.errors import FrameError
@@ -79,10 +79,12 @@ class Recorder:
     @staticmethod
     def _report_detections(message: HoiDetections) -> None:
         names = [instance.class_name for instance in message.instances]
-        triplets = [(f'{names[t.human]} {t.verb_name} {names[t.object] if t.object >= 0 else ""}',
-                     round(t.score, 3)) for t in message.triplets[:5]]
+        best: Dict[str, float] = {}
+        for t in message.triplets:
+            thing = names[t.object] if t.object >= 0 else ''
+            best.setdefault(f'{names[t.human]} {t.verb_name} {thing}'.strip(), round(t.score, 3))
         say('result', key=frame_key(message.header), version=message.prompt_version,
-            instances=len(names), triplets=triplets, count=len(message.triplets))
+            triplets=list(best.items())[:5])
 
     @staticmethod
     def _report_latency(message: StageLatencies) -> None:

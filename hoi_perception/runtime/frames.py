@@ -37,7 +37,7 @@ from PIL import Image
 try:
     import cv2
 except ImportError:  # OpenCV is optional
-    cv2 = None
+    cv2 = None  # type: ignore[assignment]
 
 MAX_PIXELS = 1 << 26
 """Largest compressed image accepted by default (67 megapixels, 200 MB of RGB)."""
@@ -151,11 +151,14 @@ def _yuv422(luma: int, u: int, v: int) -> Callable[[np.ndarray], np.ndarray]:
         height, width = pixels.shape[:2]
         groups = pixels.reshape(height, width // 2, 4)
         light, red_v, green_v, green_u, blue_u = _bt601_tables()
-        y = light[groups[..., luma::2]]
         u_, v_ = groups[..., u], groups[..., v]
+        parts = (np.take(red_v, v_), np.take(green_v, v_) + np.take(green_u, u_),
+                 np.take(blue_u, u_))
         rgb = np.empty((height, width // 2, 2, 3), np.uint8)
-        for channel, part in enumerate((red_v[v_], green_v[v_] + green_u[u_], blue_u[u_])):
-            rgb[..., channel] = np.clip((y + part[..., None]) >> 5, 0, 255)
+        for side in (0, 1):
+            y = np.take(light, groups[..., luma + 2 * side])
+            for channel, part in enumerate(parts):
+                rgb[:, :, side, channel] = np.clip((y + part) >> 5, 0, 255)
         return rgb.reshape(height, width, 3)
     return convert
 

@@ -153,16 +153,19 @@ class _Brush:
     def _free_place(self, x: float, y: float, width: float, height: float) -> Box:
         """Step down, then up, until no earlier chip is covered; give up after a few tries."""
         x = min(max(x, 0), max(self.size[0] - 1 - width, 0))
-        best = None
+        places: List[Box] = []
         for step in (0, 1, -1, 2, -2, 3, -3, 4, -4):
             top = min(max(y + step * (self.line_height + 2), 0),
                       max(self.size[1] - 1 - height, 0))
             box = (x, top, x + width, top + height)
-            best = best or box
-            if not any(box[0] < other[2] and other[0] < box[2] and
-                       box[1] < other[3] and other[1] < box[3] for other in self._chips):
+            if not any(_overlap(box, other) for other in self._chips):
                 return box
-        return best
+            places.append(box)
+        return places[0]
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def _draw_boxes(brush: _Brush, scene: Scene, colours: Sequence[Colour], pairs) -> None:

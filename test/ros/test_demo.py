@@ -188,8 +188,8 @@ def test_node_that_cannot_start_ends_the_demo_with_its_last_words(tmp_path):
 
 
 @pytest.mark.parametrize('number, moment', [
-    (signal.SIGINT, 'starting'), (signal.SIGTERM, 'starting'), (signal.SIGKILL, 'starting'),
-    (signal.SIGINT, 'playing'), (signal.SIGKILL, 'playing')])
+    (signal.SIGINT, 'starting'), (signal.SIGKILL, 'starting'), (signal.SIGINT, 'playing'),
+    (signal.SIGTERM, 'playing')])
 def test_no_child_outlives_the_demo(bundle, tmp_path, number, moment):
     bag = demo_bag(tmp_path / 'bag', frames=200)
     demo = Demo(bundle, tmp_path / 'out', '--bag', bag)
@@ -203,3 +203,22 @@ def test_no_child_outlives_the_demo(bundle, tmp_path, number, moment):
     if number != signal.SIGKILL:
         assert demo.process.returncode == 130
         assert 'Traceback' not in demo.process.stderr.read()
+
+
+def test_bag_that_turns_out_damaged_while_playing_ends_with_code_2(bundle, tmp_path):
+    from hoi_perception.replay.bag_writer import BagWriter
+    from hoi_perception.replay.message_types import COMPRESSED_IMAGE
+    with BagWriter(tmp_path / 'bag') as writer:
+        writer.write_serialized('/camera/image/compressed', COMPRESSED_IMAGE, 1, b'\x00\x01\x00')
+    assert 'cannot be read' in refused(tmp_path / 'out', '--bag', tmp_path / 'bag', bundle=bundle)
+
+
+def test_at_the_speed_of_the_bag_lost_frames_are_counted(bundle, tmp_path):
+    bag = demo_bag(tmp_path / 'bag', frames=40, period_ns=1_000_000)
+    code, out, err = Demo(bundle, tmp_path / 'out', '--bag', bag, '--realtime').finish()
+    assert code == 0, out + err
+    summary = json.loads((tmp_path / 'out' / 'summary.json').read_text())
+    # A thousand frames a second is more than the node computes: it answers the newest.
+    assert summary['frames_in'] == 40 and 0 < summary['frames_out'] < 40
+    assert summary['frames_in'] == summary['frames_out'] + summary['frames_dropped']
+    assert summary['pacing'] == {'rate': 1.0, 'waits_for_answers': False}
