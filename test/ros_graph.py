@@ -153,10 +153,11 @@ class Peer:
                timeout: float = WAIT_S):
         """Publish an image and return the detections with its header, or None in time."""
         publisher, messages = self.publisher(type(message), topic), self.received[out]
+        old = len(messages)
         publisher.publish(message)
 
         def found():
-            return [m for m in messages if m.header == message.header]
+            return [m for m in messages[old:] if m.header == message.header]
         return found()[-1] if self.spin(lambda: bool(found()), timeout) else None
 
     def call(self, kind, name: str, request, timeout: float = WAIT_S):

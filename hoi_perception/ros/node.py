@@ -262,7 +262,7 @@ class HoiNode(LifecycleNode):
                             response: SetVerbs.Response) -> SetVerbs.Response:
         """Set the parameters, so that they stay true, and answer when the verbs are active."""
         answered = Answered()
-        changer, template = self._changer, request.template or self.settings.template
+        changer, template = self._changer, request.prompt_template or self.settings.template
         result = self.set_parameters_atomically([
             Parameter('verbs', Parameter.Type.STRING_ARRAY, list(request.verbs)),
             Parameter('template', Parameter.Type.STRING, template)])

@@ -222,3 +222,11 @@ def test_at_the_speed_of_the_bag_lost_frames_are_counted(bundle, tmp_path):
     assert summary['frames_in'] == 40 and 0 < summary['frames_out'] < 40
     assert summary['frames_in'] == summary['frames_out'] + summary['frames_dropped']
     assert summary['pacing'] == {'rate': 1.0, 'waits_for_answers': False}
+
+
+def test_demo_without_any_answer_fails_and_shows_what_the_node_said(bundle, tmp_path):
+    bag = demo_bag(tmp_path / 'bag', frames=1, spoiled=(0,))
+    code, out, err = Demo(bundle, tmp_path / 'out', '--bag', bag).finish()
+    assert code == 1, out + err
+    assert 'answered none of the 1 frames' in err and 'readable JPEG' in err
+    assert json.loads((tmp_path / 'out' / 'summary.json').read_text())['frames_dropped'] == 1

@@ -92,7 +92,8 @@ def array(kind, **value):
     (array(ParameterType.PARAMETER_NOT_SET), 'undeclared'),
     (array(ParameterType.PARAMETER_BYTE_ARRAY), 'type'),
     (array(ParameterType.PARAMETER_DOUBLE_ARRAY, double_array_value=[1.0]), 'type'),
-], ids=str)
+], ids=['one empty', 'only spaces', 'no entry', 'twice', '10,000', 'control', 'invisible', 'long',
+        'no object', 'string', 'integer', 'not set', 'bytes', 'doubles'])
 def test_bad_verbs_are_refused_with_a_reason_and_change_nothing(running, words, value, reason):
     peer = running.peer()
     version, count = peer.answer(image(10)).prompt_version, len(words)
@@ -135,7 +136,7 @@ def test_several_parameters_change_together_or_not_at_all(running, words):
 def test_the_service_answers_when_the_verbs_are_active(running, words):
     peer = running.peer()
     answer = peer.call(SetVerbs, 'hoi_node/set_verbs', SetVerbs.Request(
-        verbs=['paint', 'lift'], template='someone is {verb} {article} {object}'))
+        verbs=['paint', 'lift'], prompt_template='someone is {verb} {article} {object}'))
     assert answer.success, answer.message
     result = peer.answer(image(30))
     assert result.prompt_version == answer.version
@@ -169,7 +170,7 @@ def test_no_result_mixes_names_of_two_versions(running, words):
     for result in peer.received['detections']:
         if result.header.stamp.sec < 2000:
             continue
-        # An overtaken version may be missing here: the latched topic keeps only the newest.
+        # The latched topic keeps only the newest: a version may be missing in this list.
         if result.prompt_version in names:
             seen.add(result.prompt_version)
             for triplet in result.triplets:

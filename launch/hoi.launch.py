@@ -1,0 +1,87 @@
+# Copyright 2026 The hoi_perception authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Start hoi_node: `ros2 launch hoi_perception hoi.launch.py image:=/camera/image_raw`.
+
+Include it several times with different namespaces for several robots or model bundles.
+"""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, EmitEvent, GroupAction, RegisterEventHandler
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node, PushRosNamespace, SetParameter
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+ARGUMENTS = (
+    DeclareLaunchArgument(
+        'namespace', default_value='hoi', description='Namespace of the node and its topics.'),
+    DeclareLaunchArgument(
+        'params_file',
+        default_value=PathJoinSubstitution(
+            [FindPackageShare('hoi_perception'), 'config', 'hoi.yaml']),
+        description='YAML file with parameters of the node.'),
+    DeclareLaunchArgument(
+        'image', default_value='image',
+        description="Camera topic, such as /camera/image_raw; '/compressed' is added by "
+                    'image_transport:=compressed.'),
+    DeclareLaunchArgument(
+        'image_transport', default_value='raw', choices=['raw', 'compressed'],
+        description='raw or compressed images.'),
+    DeclareLaunchArgument(
+        'bundle', default_value='',
+        description='Directory of the model bundle; empty = the one that ships.'),
+    DeclareLaunchArgument(
+        'head', default_value='',
+        description="Interaction head of the bundle; empty = the bundle's default."),
+    DeclareLaunchArgument(
+        'overlay', default_value='true', choices=['true', 'false'],
+        description='Draw results on the frame while someone listens to overlay.'),
+    DeclareLaunchArgument(
+        'use_sim_time', default_value='false', choices=['true', 'false'],
+        description='Take time from /clock.'),
+    DeclareLaunchArgument(
+        'autostart', default_value='true', choices=['true', 'false'],
+        description='Configure and activate at start; false for a lifecycle manager.'),
+    DeclareLaunchArgument(
+        'log_level', default_value='info', choices=['debug', 'info', 'warn', 'error', 'fatal'],
+        description='Least severity that is logged.'),
+)
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the node in its namespace; the launch ends when the node does."""
+    def text(name):
+        return ParameterValue(LaunchConfiguration(name), value_type=str)
+
+    def switch(name):
+        return ParameterValue(LaunchConfiguration(name), value_type=bool)
+    node = Node(
+        package='hoi_perception', executable='hoi_node', name='hoi_node', output='screen',
+        parameters=[LaunchConfiguration('params_file'), {
+            'bundle': text('bundle'), 'head': text('head'), 'overlay': switch('overlay'),
+            'autostart': switch('autostart'), 'image_transport': text('image_transport')}],
+        remappings=[('image', LaunchConfiguration('image'))],
+        arguments=['--ros-args', '--log-level', LaunchConfiguration('log_level')])
+    return LaunchDescription([
+        *ARGUMENTS,
+        GroupAction([
+            PushRosNamespace(LaunchConfiguration('namespace')),
+            SetParameter('use_sim_time', switch('use_sim_time')),
+            node]),
+        RegisterEventHandler(OnProcessExit(
+            target_action=node, on_exit=[EmitEvent(event=Shutdown(reason='hoi_node ended'))]))])
