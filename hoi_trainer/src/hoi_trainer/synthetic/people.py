@@ -28,7 +28,7 @@ HIP = 0.485
 HAND = 0.042
 DETAIL = 1e-4
 """Depth between the parts of one person; far smaller than between instances."""
-BETWEEN_LEGS, BEFORE_BODY = 1.5 * DETAIL, 5 * DETAIL
+BETWEEN_LEGS, BEFORE_BODY, IN_FRONT = 1.5 * DETAIL, 5 * DETAIL, 9 * DETAIL
 
 FIST, FINGER, OPEN = 0, 1, 2
 

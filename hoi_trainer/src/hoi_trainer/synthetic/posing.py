@@ -15,7 +15,7 @@
 """Pose a person so that the limbs realise a verb; the same solver serves bystanders."""
 
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence
 
 from hoi_trainer.synthetic.people import ARM, FINGER, FIST, HIP, OPEN, Posture, TORSO
 from hoi_trainer.synthetic.things import KINDS, Thing

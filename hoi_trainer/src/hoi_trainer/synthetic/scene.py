@@ -18,11 +18,44 @@ from dataclasses import dataclass, replace
 from typing import List, Optional, Tuple
 
 from hoi_trainer.synthetic.people import (
-    BEFORE_BODY, BETWEEN_LEGS, Body, DETAIL, FINGER, FIST, HEAD, head_of, Posture, random_body,
-    shoulder_of, torso_box)
+    BEFORE_BODY,
+    BETWEEN_LEGS,
+    Body,
+    DETAIL,
+    FINGER,
+    FIST,
+    HEAD,
+    head_of,
+    IN_FRONT,
+    Posture,
+    random_body,
+    shoulder_of,
+    torso_box,
+)
 from hoi_trainer.synthetic.posing import (
-    BASES, BICYCLE, CONTACTS, DRINK, Frame, HOLD, HUG, KICK, LIFT, LOOK, POINT, pose, PULL, PUSH,
-    RIDE, SIT, STAND, Task, THROW, TOUCH, touches, WAVE)
+    BASES,
+    BICYCLE,
+    CONTACTS,
+    DRINK,
+    Frame,
+    HOLD,
+    HUG,
+    KICK,
+    LIFT,
+    LOOK,
+    POINT,
+    pose,
+    PULL,
+    PUSH,
+    RIDE,
+    SIT,
+    STAND,
+    Task,
+    THROW,
+    TOUCH,
+    touches,
+    WAVE,
+)
 from hoi_trainer.synthetic.things import KINDS, Thing
 from hoi_trainer.synthetic.vocabulary import COMBINATIONS, FREQUENCIES, OBJECTS, PERSON
 import numpy as np
@@ -134,10 +167,10 @@ class _Builder:
         if zone in ('hand', 'head'):
             centre = centre - middle
         depth = frame.y + (BEFORE_BODY if rng.random() < 0.65 else -0.5 * DETAIL)
-        if zone == 'under' and label in (BICYCLE, _BOX):
-            # Feet stay out of sight behind a box and between the wheels of a bicycle.
-            depth = frame.y + BEFORE_BODY
-        if verb in CONTACTS:
+        if decoy and verb in BASES:
+            # Someone behind it: hands and feet cannot seem to rest on it.
+            depth = frame.y + IN_FRONT
+        elif verb in CONTACTS:
             depth = frame.y + BEFORE_BODY
         elif verb == KICK or (verb in BASES and not decoy):
             between = verb == RIDE and label == BICYCLE
@@ -233,7 +266,8 @@ class _Builder:
             if held is not None:
                 task = replace(task, verb=held[0], target=frame.rectangle(held[1].contact()))
         extra = [t for t in (thing, held[1] if held else None) if t is not None]
-        blocked = [frame.rectangle(t.contact()) for t in (*self.things, *extra)]
+        solid = extra[1:] if decoy and act in BASES else extra
+        blocked = [frame.rectangle(t.contact()) for t in (*self.things, *solid)]
         blocked += [frame.rectangle(torso_box(*p)) for p in self.people]
         near = [r for r in blocked if abs(r[0]) < 0.8 + r[2]]
         posture = pose(task, frame, near, frame.y, rng)
@@ -300,7 +334,7 @@ class _Builder:
             return False
         # Not on the line of an arm that points at something else, and no feet on it.
         box = thing.box()
-        for person, stance in self.people:
+        for _, stance in self.people:
             for foot in stance.feet:
                 if zone != 'under' and (box[0] < foot[0] < box[2] and box[1] < foot[1] < box[3]):
                     return False
