@@ -210,7 +210,7 @@ class DenseDetector(nn.Module):
         locations = self.centres.shape[0]
         scores = dense.class_logits.sigmoid()
         peaks = functional.max_pool2d(scores, 3, stride=1, padding=1)
-        scores = torch.where(scores == peaks, scores, torch.zeros_like(scores))
+        scores = torch.where(scores < peaks, torch.zeros_like(scores), scores)
         scores, index = scores.flatten(1).topk(self.config.top_k)
         location = index % locations
 
