@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Tuple
 
 import cv2
+from hoi_trainer.synthetic.cast import World
 from hoi_trainer.synthetic.render import boxes_of, draw, hidden, without
-from hoi_trainer.synthetic.scene import sample_world, World
+from hoi_trainer.synthetic.scene import sample_world
 from hoi_trainer.synthetic.vocabulary import pair_caption, scene_caption
 import numpy as np
 

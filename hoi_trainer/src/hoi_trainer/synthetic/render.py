@@ -18,8 +18,8 @@ from dataclasses import replace
 from typing import Tuple
 
 import cv2
+from hoi_trainer.synthetic.cast import World
 from hoi_trainer.synthetic.people import shapes_of
-from hoi_trainer.synthetic.scene import World
 import numpy as np
 
 _SHIFT = 4

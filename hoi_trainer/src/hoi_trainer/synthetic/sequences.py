@@ -18,11 +18,12 @@ from dataclasses import dataclass, replace
 import math
 from typing import Dict, Iterator, List, Tuple
 
+from hoi_trainer.synthetic.cast import World
 from hoi_trainer.synthetic.dataset import describe, scene_rng, WORLD_SEED
 from hoi_trainer.synthetic.people import FIST, head_of, HIP, Posture
 from hoi_trainer.synthetic.posing import LOOK
 from hoi_trainer.synthetic.render import boxes_of, draw, hidden
-from hoi_trainer.synthetic.scene import sample_world, World
+from hoi_trainer.synthetic.scene import sample_world
 import numpy as np
 
 RAMP = 0.7
