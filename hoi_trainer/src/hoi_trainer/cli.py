@@ -97,10 +97,13 @@ def _report(metrics: dict, output: Optional[Path]) -> None:
 def main(arguments: Optional[List[str]] = None) -> int:
     """Run the command line; bad input ends with one sentence and exit code 2."""
     try:
-        return app(args=arguments, prog_name='hoi-trainer') or 0
+        app(args=arguments, prog_name='hoi-trainer')
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except (HoiError, FileNotFoundError) as error:
         print(f'hoi-trainer: {error}', file=sys.stderr)
         return 2
+    return 0
 
 
 def entry() -> None:

@@ -25,7 +25,7 @@ SIZE = (64, 96)
 def make_targets(boxes, labels, padding=2):
     count = len(boxes)
     full = torch.zeros(1, count + padding, 4)
-    full[0, :count] = torch.tensor(boxes, dtype=torch.float32)
+    full[0, :count] = torch.tensor(boxes, dtype=torch.float32).view(-1, 4)
     label = torch.zeros(1, count + padding, dtype=torch.int64)
     label[0, :count] = torch.tensor(labels)
     valid = torch.arange(count + padding)[None] < count

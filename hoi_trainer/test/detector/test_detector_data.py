@@ -62,7 +62,7 @@ def test_image_and_targets_move_together_under_augmentation():
         x1, y1, x2, y2 = targets.boxes[0, number].int().tolist()
         inside = image[0, 0, y1 + 1:y2 - 1, x1 + 1:x2 - 1]
         assert (inside - 100 * (number + 1) / 255).abs().max() < 0.02
-        assert image[0, 0, y1 + 3, x1 - 3] < 0.2 and image[0, 0, y2 + 2, x1 + 3] < 0.2
+        assert image[0, 0, y1 + 3, x1 - 3] < 0.2 and image[0, 0, y1 - 3, x1 + 3] < 0.2
     # Mirrored: the left rectangle is now on the right.
     assert targets.boxes[0, 0, 0] > targets.boxes[0, 1, 0]
 

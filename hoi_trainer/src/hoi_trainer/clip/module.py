@@ -98,7 +98,6 @@ class ClipModule(LightningModule):
     def __init__(self, model: str, learning_rate: float = 1e-3, weight_decay: float = 0.1,
                  patch_dropout: float = 0.5) -> None:
         super().__init__()
-        self.save_hyperparameters()
         self.network_config = json.loads(Path(model).read_text())
         self.network = build_model(self.network_config)
         self.learning_rate, self.weight_decay = learning_rate, weight_decay

@@ -67,7 +67,7 @@ def detector_metrics(network: DenseDetector, images: np.ndarray, maps: np.ndarra
     metrics = {'scenes': len(images), 'instances': len(truth.dataset['annotations']),
                'detections': len(results)}
     for kind, name in (('bbox', 'box'), ('segm', 'mask')):
-        metrics.update(_average_precision(truth, results, kind, name))
+        metrics.update(average_precision(truth, results, kind, name))
     metrics['seconds'] = round(time.monotonic() - start, 1)
     return metrics
 
@@ -152,7 +152,8 @@ def coco_truth(maps: np.ndarray, scenes: Sequence[SceneRecord], classes: int) ->
     return coco
 
 
-def _average_precision(truth: COCO, results: List[dict], kind: str, name: str) -> dict:
+def average_precision(truth: COCO, results: List[dict], kind: str, name: str) -> dict:
+    """Return AP, AP50 and AP50 per class of COCO results; kind is `bbox` or `segm`."""
     if not results:
         return {f'{name}_ap': 0.0, f'{name}_ap50': 0.0, f'{name}_ap50_per_class': []}
     with contextlib.redirect_stdout(io.StringIO()):

@@ -14,8 +14,6 @@
 
 """Training of `DenseDetector` as a Lightning module."""
 
-import dataclasses
-
 from hoi_perception.networks.dense_detector import DenseDetector, DenseDetectorConfig
 from hoi_trainer.detector.data import DetectorBatch
 from hoi_trainer.detector.losses import detector_loss, LossWeights
@@ -44,8 +42,6 @@ class DetectorModule(LightningModule):
                  weights: LossWeights = LossWeights(), learning_rate: float = 1e-3,
                  weight_decay: float = 0.05, compile: bool = False) -> None:
         super().__init__()
-        self.save_hyperparameters({'network': network.to_mapping(),
-                                   'weights': dataclasses.asdict(weights)})
         self.network = DenseDetector(network).to(memory_format=torch.channels_last)
         self.semantic = nn.Conv2d(network.widths[2], network.classes + 1, 1)
         self.weights = weights
