@@ -122,8 +122,9 @@ class _Builder(Cast):
                 # Someone sitting is lower than someone standing, so things are larger for them.
                 grown = 1.0 if verb == STAND else rng.uniform(1.0, 1.3)
                 size, bottom = size * grown, bottom * grown
-                v = bottom - (rng.uniform(0.05, 0.34) if label in (BICYCLE, _BOX) else
-                              rng.uniform(-0.03, 0.1))
+                # A rider is in the middle of a bicycle, the feet at the height of its pedals.
+                low, high = {BICYCLE: (0.07, 0.2), _BOX: (0.05, 0.34)}.get(label, (-0.03, 0.1))
+                u, v = u * (0.4 if label == BICYCLE else 1.0), bottom - rng.uniform(low, high)
         centre = frame.pixel(u, v)
         if zone in ('hand', 'head'):
             centre = centre - middle
