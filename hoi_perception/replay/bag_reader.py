@@ -144,9 +144,10 @@ class BagReader:
         self.close()
 
     def image_topics(self) -> Tuple[Topic, ...]:
-        """Return the topics with camera frames, the one with most frames first."""
+        """Return the topics with camera frames: depth last, the one with most frames first."""
         images = [topic for topic in self.topics if topic.type in IMAGE_TYPES and topic.count]
-        return tuple(sorted(images, key=lambda topic: (-topic.count, topic.name)))
+        return tuple(sorted(images, key=lambda topic: (
+            'depth' in topic.name.lower(), -topic.count, topic.name)))
 
     def choose_image_topic(self, name: Optional[str] = None) -> Topic:
         """Return the image topic of that name, or the one with most frames; else `HoiError`."""

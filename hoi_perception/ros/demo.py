@@ -73,7 +73,7 @@ def run_demo(options: DemoOptions) -> dict:
 
     Writes `out/results/` (mcap: detections, masks, latency, vocabulary), `out/overlay.gif` and
     `out/logs/`. Raises `HoiError` for input that cannot be played, `DemoFailed` when a process
-    fails, KeyboardInterrupt on SIGINT or SIGTERM; no child process survives any of them.
+    fails or no frame is answered, KeyboardInterrupt on SIGINT or SIGTERM; no child process survives any of them.
     """
     _require_ros()
     if not options.rate > 0:
@@ -83,6 +83,7 @@ def run_demo(options: DemoOptions) -> dict:
     with BagReader(options.bag) as reader:
         topic = reader.choose_image_topic(options.image_topic)
         truth = reader.ground_truth()
+        next(reader.frames(topic)).key  # a damaged bag is refused before anything is started
     out = _prepare(options.out)
     previous = signal.signal(signal.SIGTERM, _interrupt)
     view = View(options.bag, topic)
@@ -96,7 +97,15 @@ def run_demo(options: DemoOptions) -> dict:
                **summarize(out / 'results', published, truth), 'verb_changes': view.verb_changes}
     (out / 'summary.json').write_text(json.dumps(summary, indent=2) + '\n')
     view.report(lines_of(summary), out)
+    if not summary['frames_out']:
+        raise DemoFailed(f'the node answered none of the {len(published)} frames. '
+                         f'{_end_of(out / "logs" / "node.log")}')
     return summary
+
+
+def _end_of(log: Path) -> str:
+    lines = log.read_text(errors='replace').strip().splitlines()
+    return f'End of {log}:\n' + '\n'.join(lines[-4:])
 
 
 def _interrupt(*_) -> None:

@@ -42,8 +42,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-FIRST_ANSWER_S = 60.0
-"""How long the first frame may take; later ones ten times the slowest so far, at least 3 s."""
+FIRST_ANSWER_S = 15.0
+LEAST_ANSWER_S = 3.0
+"""The first answer may take the first; later ones ten times the slowest, at least the second."""
 
 
 def say(event: str, **values) -> None:
@@ -139,10 +140,12 @@ class Player:
         say('published', number=number, key=frame.key)
         if not self.args.realtime:
             # One frame in flight: a slow machine is slower, but loses nothing.
-            allowed = max(3.0, 10 * self.slowest)
-            if self.wait(lambda: self.answered[frame.key] >= self.published[frame.key], allowed):
+            key, allowed = frame.key, max(LEAST_ANSWER_S, 10 * self.slowest)
+            if self.wait(lambda: self.answered[key] >= self.published[key], allowed):
                 taken = time.monotonic() - sent
                 self.slowest = taken if number == 0 else max(self.slowest, taken)
+            elif number == 0:
+                self.slowest = 0.0  # a frame the node refuses says nothing about its speed
 
     def _other_verbs(self) -> List[str]:
         """Return every second verb of the node and one that it does not have."""

@@ -17,6 +17,7 @@ import shutil
 
 from hoi_perception.core.errors import FrameError, HoiError
 from hoi_perception.replay.bag_reader import BagReader
+from hoi_perception.replay.bag_writer import BagWriter
 from hoi_perception.replay.message_types import COMPRESSED_IMAGE, IMAGE
 import pytest
 from shared_data import require_shared
@@ -71,6 +72,16 @@ def test_unknown_image_topic_is_refused_naming_the_known():
     with BagReader(require_shared('data/bags/trimmed_locoffice_mcap')) as reader:
         with pytest.raises(HoiError, match='/camera/fisheye1/image_raw'):
             reader.choose_image_topic('/camera/fisheye3/image_raw')
+
+
+def test_colour_is_preferred_to_depth_and_many_frames_to_few(tmp_path):
+    with BagWriter(tmp_path / 'bag') as writer:
+        for name, count in (('/a_depth/image', 3), ('/few/image', 1), ('/many/image', 2)):
+            for i in range(count):
+                writer.write_serialized(name, IMAGE, i, b'')
+    with BagReader(tmp_path / 'bag') as reader:
+        assert [t.name for t in reader.image_topics()] == [
+            '/many/image', '/few/image', '/a_depth/image']
 
 
 @pytest.fixture

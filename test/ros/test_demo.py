@@ -31,6 +31,8 @@ from ros_graph import free_domain, ROOT
 from shared_data import require_shared
 
 LIMIT_S = 150
+# One worker runs them all, because they share a demo that takes a while.
+pytestmark = pytest.mark.xdist_group('demo')
 MARK = 'HOI_TEST_MARK'
 
 
@@ -205,7 +207,7 @@ def test_no_child_outlives_the_demo(bundle, tmp_path, number, moment):
         assert 'Traceback' not in demo.process.stderr.read()
 
 
-def test_bag_that_turns_out_damaged_while_playing_ends_with_code_2(bundle, tmp_path):
+def test_bag_with_damaged_messages_ends_with_code_2_and_a_sentence(bundle, tmp_path):
     from hoi_perception.replay.bag_writer import BagWriter
     from hoi_perception.replay.message_types import COMPRESSED_IMAGE
     with BagWriter(tmp_path / 'bag') as writer:
