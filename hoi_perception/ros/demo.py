@@ -30,7 +30,7 @@ import time
 from typing import List, Optional
 
 from hoi_perception.core.errors import HoiError
-from hoi_perception.replay.bag_reader import BagReader, Topic
+from hoi_perception.replay.bag_reader import BagReader, frame_key, Topic
 from hoi_perception.replay.message_types import COMPRESSED_IMAGE
 from hoi_perception.replay.report import lines_of, summarize
 from hoi_perception.ros.demo_processes import Children, free_domain
@@ -73,7 +73,8 @@ def run_demo(options: DemoOptions) -> dict:
 
     Writes `out/results/` (mcap: detections, masks, latency, vocabulary), `out/overlay.gif` and
     `out/logs/`. Raises `HoiError` for input that cannot be played, `DemoFailed` when a process
-    fails or no frame is answered, KeyboardInterrupt on SIGINT or SIGTERM; no child process survives any of them.
+    fails or no frame is answered, KeyboardInterrupt on SIGINT or SIGTERM; no child process
+    survives any of them.
     """
     _require_ros()
     if not options.rate > 0:
@@ -83,7 +84,7 @@ def run_demo(options: DemoOptions) -> dict:
     with BagReader(options.bag) as reader:
         topic = reader.choose_image_topic(options.image_topic)
         truth = reader.ground_truth()
-        next(reader.frames(topic)).key  # a damaged bag is refused before anything is started
+        _check_first_frame(reader, topic)
     out = _prepare(options.out)
     previous = signal.signal(signal.SIGTERM, _interrupt)
     view = View(options.bag, topic)
@@ -101,6 +102,14 @@ def run_demo(options: DemoOptions) -> dict:
         raise DemoFailed(f'the node answered none of the {len(published)} frames. '
                          f'{_end_of(out / "logs" / "node.log")}')
     return summary
+
+
+def _check_first_frame(reader: BagReader, topic: Topic) -> None:
+    """Refuse a damaged bag before anything is started."""
+    first = next(reader.frames(topic), None)
+    if first is None:
+        raise HoiError(f'bag {reader.path} announces images on {topic.name} but holds none.')
+    frame_key(first.message.header)
 
 
 def _end_of(log: Path) -> str:
