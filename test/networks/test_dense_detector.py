@@ -18,7 +18,11 @@ import dataclasses
 
 from hoi_perception.core.errors import BundleError
 from hoi_perception.networks.dense_detector import (
-    boxes_of, DenseDetector, DenseDetectorConfig, location_centres)
+    boxes_of,
+    DenseDetector,
+    DenseDetectorConfig,
+    location_centres,
+)
 import pytest
 import torch
 

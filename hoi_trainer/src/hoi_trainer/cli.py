@@ -14,6 +14,9 @@
 
 """The `hoi-trainer` command: synth, fit, evaluate, export-synthetic."""
 
+# typer reads its options from default values.
+# ruff: noqa: B008
+
 import json
 from pathlib import Path
 import sys

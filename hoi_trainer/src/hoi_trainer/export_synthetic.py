@@ -19,11 +19,24 @@ from typing import Dict, Union
 
 from hoi_perception.networks.dense_detector import DenseDetectorConfig
 from hoi_perception.runtime.bundle import (
-    BundleSpec, ClipSpec, DetectorSpec, HeadSpec, ImageSpec, VerbSpec, VocabularySpec,
-    write_bundle)
+    BundleSpec,
+    ClipSpec,
+    DetectorSpec,
+    HeadSpec,
+    ImageSpec,
+    VerbSpec,
+    VocabularySpec,
+    write_bundle,
+)
 from hoi_trainer.clip.data import MEAN, STD
 from hoi_trainer.synthetic.vocabulary import (
-    CAPTION_WORDS, COMBINATIONS, NO_INTERACTION, OBJECTS, PHRASES, VERBS)
+    CAPTION_WORDS,
+    COMBINATIONS,
+    NO_INTERACTION,
+    OBJECTS,
+    PHRASES,
+    VERBS,
+)
 from hoi_trainer.training.weights import read_weights
 from torch import Tensor
 
@@ -46,7 +59,7 @@ Measured on held-out rendered scenes:
 {figures}
 """
 
-HEAD = ('DEFR\'s region-masked read-out, without weights of its own. CLIP\'s training contained '
+HEAD = ("DEFR's region-masked read-out, without weights of its own. CLIP's training contained "
         'read-outs restricted to the patches of a pair, with the caption of that pair.')
 
 

@@ -17,7 +17,12 @@
 from hoi_trainer.clip.data import ClipData, hull, into_window, pair_windows, seen_share
 from hoi_trainer.clip.evaluate import average_precision, clip_metrics, rank_metrics
 from hoi_trainer.clip.module import (
-    build_model, contrastive_loss, region_features, tokenise, visual_tokens)
+    build_model,
+    contrastive_loss,
+    region_features,
+    tokenise,
+    visual_tokens,
+)
 from hoi_trainer.clip.pairs import caption_set, pair_table, verb_prompts
 from hoi_trainer.synthetic import generate, load, NO_INTERACTION, VERBS
 from hoi_trainer.training.images import ImageStore

@@ -21,7 +21,12 @@ from hoi_perception.networks.region_readout import box_regions
 from hoi_trainer.clip.pairs import caption_set, CaptionSet, pair_table, PairTable
 from hoi_trainer.synthetic import load
 from hoi_trainer.training.images import (
-    change_colours, cut, ImageStore, random_windows, window_affine)
+    change_colours,
+    cut,
+    ImageStore,
+    random_windows,
+    window_affine,
+)
 from lightning.pytorch import LightningDataModule
 import torch
 from torch import Tensor

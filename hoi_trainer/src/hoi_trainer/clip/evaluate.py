@@ -27,7 +27,13 @@ from hoi_perception.networks.region_readout import box_regions
 from hoi_trainer.clip.data import hull, MEAN, pair_windows, STD
 from hoi_trainer.clip.module import build_model, region_features, tokenise, visual_tokens
 from hoi_trainer.clip.pairs import (
-    caption_set, CaptionSet, pair_table, PairTable, TEMPLATES, verb_prompts)
+    caption_set,
+    CaptionSet,
+    pair_table,
+    PairTable,
+    TEMPLATES,
+    verb_prompts,
+)
 from hoi_trainer.synthetic import load
 from hoi_trainer.training.images import cut, window_affine
 from hoi_trainer.training.weights import read_weights

@@ -19,7 +19,12 @@ from typing import Dict, List, Sequence, Tuple
 
 from hoi_trainer.synthetic.dataset import SceneRecord
 from hoi_trainer.synthetic.vocabulary import (
-    COMBINATIONS, NO_INTERACTION, OBJECTS, pair_caption, PERSON)
+    COMBINATIONS,
+    NO_INTERACTION,
+    OBJECTS,
+    pair_caption,
+    PERSON,
+)
 import numpy as np
 
 PAIRS = 48
@@ -95,7 +100,8 @@ def caption_set(scenes: Sequence[SceneRecord]) -> CaptionSet:
     return CaptionSet(ordered, tuple(pair_caption(*caption) for caption in ordered), truth)
 
 
-def pair_table(scenes: Sequence[SceneRecord], captions: CaptionSet, width: int, height: int) -> PairTable:
+def pair_table(scenes: Sequence[SceneRecord], captions: CaptionSet, width: int,
+               height: int) -> PairTable:
     """Collect the pairs of scenes; interacting pairs come first and are never cut off."""
     count, index = len(scenes), captions.index
     humans = np.zeros((count, PAIRS, 4), dtype=np.float32)

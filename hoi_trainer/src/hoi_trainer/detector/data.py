@@ -21,7 +21,13 @@ from hoi_perception.networks.dense_detector import PROTOTYPE_STRIDE
 from hoi_trainer.detector.assignment import Targets
 from hoi_trainer.synthetic import load
 from hoi_trainer.training.images import (
-    change_colours, cut, cut_map, ImageStore, random_windows, window_affine)
+    change_colours,
+    cut,
+    cut_map,
+    ImageStore,
+    random_windows,
+    window_affine,
+)
 from lightning.pytorch import LightningDataModule
 import numpy as np
 import torch

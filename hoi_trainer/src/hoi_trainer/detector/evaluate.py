@@ -48,8 +48,8 @@ def evaluate_detector(weights: Path, data: Path, limit: Optional[int] = None,
                             scenes.instance_maps[:limit], scenes.scenes[:limit], batch_size)
 
 
-def detector_metrics(network: DenseDetector, images: np.ndarray, maps: np.ndarray, scenes: Sequence[SceneRecord],
-                     batch_size: int = 64) -> dict:
+def detector_metrics(network: DenseDetector, images: np.ndarray, maps: np.ndarray,
+                     scenes: Sequence[SceneRecord], batch_size: int = 64) -> dict:
     """
     Return AP and AP50 of boxes and masks, AP50 per class, and counts.
 

@@ -24,7 +24,11 @@ from dataclasses import dataclass
 from typing import Dict
 
 from hoi_perception.networks.dense_detector import (
-    boxes_of, DensePredictions, PROTOTYPE_STRIDE, STRIDE)
+    boxes_of,
+    DensePredictions,
+    PROTOTYPE_STRIDE,
+    STRIDE,
+)
 from hoi_trainer.detector.assignment import assign, Assignment, Targets
 import torch
 from torch import Tensor

@@ -30,6 +30,9 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list:
             {'params': plain, 'weight_decay': 0.0}]
 
 
+STANDARD, WEIGHTS = DenseDetectorConfig(), LossWeights()
+
+
 class DetectorModule(LightningModule):
     """
     Dense detector, its loss and its optimizer.
@@ -38,8 +41,8 @@ class DetectorModule(LightningModule):
     the schedule. compile: compile the network (pays off on long runs).
     """
 
-    def __init__(self, network: DenseDetectorConfig = DenseDetectorConfig(),
-                 weights: LossWeights = LossWeights(), learning_rate: float = 1e-3,
+    def __init__(self, network: DenseDetectorConfig = STANDARD,
+                 weights: LossWeights = WEIGHTS, learning_rate: float = 1e-3,
                  weight_decay: float = 0.05, compile: bool = False) -> None:
         super().__init__()
         self.network = DenseDetector(network).to(memory_format=torch.channels_last)

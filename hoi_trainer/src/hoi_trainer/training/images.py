@@ -15,8 +15,8 @@
 """
 Images kept where they are needed and cut out in one call per batch.
 
-A data set of uint8 images either stays on disk (memory-mapped) or moves wholly to the device; crops,
-scaling, flips and colour changes are computed for a whole batch at once.
+A data set of uint8 images either stays on disk (memory-mapped) or moves wholly to the device;
+crops, scaling, flips and colour changes are computed for a whole batch at once.
 """
 
 from concurrent.futures import ThreadPoolExecutor
