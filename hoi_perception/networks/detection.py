@@ -25,9 +25,9 @@ class Detections(NamedTuple):
 
     boxes: (B, K, 4) as (x1, y1, x2, y2), normalised to 0..1 of the network image, origin top left.
     scores: (B, K) in 0..1. labels: (B, K) int64, the detector's class index. queries: (B, K, D)
-    one feature vector per instance (D may be 0). coefficients: (B, K, M) mask embedding per instance
-    (M = 0: no masks). prototypes: (B, M, h, w) pixel embedding; the mask logits of an instance are
-    `coefficients @ prototypes`, a mask is their sigmoid inside the box.
+    one feature vector per instance (D may be 0). coefficients: (B, K, M) mask embedding per
+    instance (M = 0: no masks). prototypes: (B, M, h, w) pixel embedding; the mask logits of an
+    instance are `coefficients @ prototypes`, a mask is their sigmoid inside the box.
     """
 
     boxes: Tensor
