@@ -23,21 +23,17 @@ import sys
 import time
 from typing import Callable, Dict, List, Optional, Sequence
 
+from lifecycle_msgs.srv import ChangeState, GetState
 import numpy as np
-import pytest
-
-rclpy = pytest.importorskip('rclpy', reason='ROS 2 (rclpy) is not installed')
-pytest.importorskip('hoi_msgs.msg', reason='hoi_msgs is not built')
-from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
-from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue  # noqa: E402
-from rcl_interfaces.srv import SetParameters, SetParametersAtomically  # noqa: E402
-from rclpy.context import Context  # noqa: E402
-from rclpy.executors import SingleThreadedExecutor  # noqa: E402
-from rclpy.node import Node  # noqa: E402
-from rclpy.qos import (QoSDurabilityPolicy, QoSProfile,  # noqa: E402
-                       QoSReliabilityPolicy)
-from sensor_msgs.msg import Image  # noqa: E402
-from std_msgs.msg import Header  # noqa: E402
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters, SetParametersAtomically
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
 
 ROOT = Path(__file__).resolve().parents[1]
 START_S = 60.0

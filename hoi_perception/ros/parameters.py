@@ -26,6 +26,7 @@ from typing import Any, Callable, Dict, Iterable, Optional, Tuple
 from hoi_perception.core.errors import HoiError
 from hoi_perception.core.vocabulary import check_template, parse_verbs
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import NameValidationException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.validate_topic_name import validate_topic_name
@@ -59,7 +60,7 @@ def _check_cameras(value: Tuple[str, ...]) -> None:
             raise HoiError(f'camera {name!r} must be a relative name such as front or arm/wrist.')
         try:
             validate_topic_name(name)
-        except ValueError as error:
+        except NameValidationException as error:
             raise HoiError(f'camera {name!r} is no ROS name: {str(error).splitlines()[0]}') \
                 from error
 
