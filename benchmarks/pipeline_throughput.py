@@ -44,8 +44,8 @@ def machine() -> str:
     except (OSError, StopIteration, IndexError):
         pass
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU'
-    return (f'{model}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}'
-            f', {device}; Python {platform.python_version()}, torch {torch.__version__}')
+    capability = torch.backends.cpu.get_cpu_capability()
+    return (f'{model}, {torch.get_num_threads()} threads, {capability}, {device}; Python {platform.python_version()}, torch {torch.__version__}')
 
 
 def random_bundle(directory: Path):

@@ -20,9 +20,18 @@ from typing import Union
 
 from hoi_perception.networks.clip import build_clip
 from hoi_perception.networks.dense_detector import DenseDetector, DenseDetectorConfig
-from hoi_perception.runtime.bundle import (Bundle, BundleSpec, ClipSpec, DetectorSpec, HeadSpec,
-                                           ImageSpec, Thresholds, VerbSpec, VocabularySpec,
-                                           write_bundle)
+from hoi_perception.runtime.bundle import (
+    Bundle,
+    BundleSpec,
+    ClipSpec,
+    DetectorSpec,
+    HeadSpec,
+    ImageSpec,
+    Thresholds,
+    VerbSpec,
+    VocabularySpec,
+    write_bundle,
+)
 import torch
 
 OBJECTS = ('person', 'bicycle', 'cup', 'umbrella')

@@ -20,10 +20,12 @@ from typing import List, Sequence, Tuple
 
 from hoi_perception.core.scene import Mask, MaskKind
 import numpy as np
+import torch
+from torch import Tensor
 
 
 @lru_cache(maxsize=64)
-def _interpolation(size: int, grid: int, scale: float, offset: float) -> np.ndarray:
+def _interpolation(size: int, grid: int, scale: float, offset: float) -> Tensor:
     """Return the (size, grid) matrix of linear interpolation from cell centres to pixels."""
     position = np.clip(
         ((np.arange(size) + 0.5) * scale + offset) * grid - 0.5, 0, grid - 1)
@@ -33,8 +35,7 @@ def _interpolation(size: int, grid: int, scale: float, offset: float) -> np.ndar
     rows = np.arange(size)
     matrix[rows, low] = 1 - share
     matrix[rows, np.minimum(low + 1, grid - 1)] += share
-    matrix.setflags(write=False)
-    return matrix
+    return torch.from_numpy(matrix)
 
 
 def window(box: np.ndarray, width: int, height: int) -> Tuple[int, int, int, int]:
@@ -53,7 +54,8 @@ def instance_masks(logits: np.ndarray, boxes: np.ndarray, width: int, height: in
     logits: (n, h, w) over the network image, positive inside. boxes: (n, 4) source pixels.
     scale, offset: a source pixel x lies at `x * scale + offset` of the network image measured
     0..1 (the default is an image stretched to the network's size). Only the pixels inside a box
-    are interpolated (bilinear, as two small matrix products). Instances of zero area are left
+    are interpolated (bilinear, as two small matrix products; torch's, because a second pool of
+    BLAS threads beside torch's own stalls both on a busy machine). Instances of zero area are left
     out.
     """
     scale = scale or (1 / width, 1 / height)
@@ -61,11 +63,11 @@ def instance_masks(logits: np.ndarray, boxes: np.ndarray, width: int, height: in
     across = _interpolation(width, columns, scale[0], offset[0])
     down = _interpolation(height, rows, scale[1], offset[1])
     masks = []
-    for owner, (grid, box) in enumerate(zip(logits, boxes)):
+    for owner, (grid, box) in enumerate(zip(torch.from_numpy(logits), boxes)):
         x1, y1, x2, y2 = window(box, width, height)
         if x2 > x1 and y2 > y1:
-            bitmap = (down[y1:y2] @ grid @ across[x1:x2].T) > 0
-            masks.append(Mask(MaskKind.INSTANCE, owner, x1, y1, bitmap))
+            bitmap = (down[y1:y2] @ (grid @ across[x1:x2].T)) > 0
+            masks.append(Mask(MaskKind.INSTANCE, owner, x1, y1, bitmap.numpy()))
     return masks
 
 

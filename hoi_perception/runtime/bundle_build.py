@@ -28,11 +28,23 @@ from typing import Any, Dict, List, Optional, Tuple
 from hoi_perception.core.errors import BundleError
 from hoi_perception.core.vocabulary import parse_verbs, Verb
 from hoi_perception.networks.clip import build_clip, ClipTrunk
-from hoi_perception.networks.transformers_detectors import (architecture_class, ARCHITECTURES,
-                                                            TransformersDetector)
-from hoi_perception.runtime.bundle import (Bundle, BundleSpec, ClipSpec, DetectorSpec, HeadSpec,
-                                           ImageSpec, resource_path, VerbSpec, VocabularySpec,
-                                           write_bundle)
+from hoi_perception.networks.transformers_detectors import (
+    architecture_class,
+    ARCHITECTURES,
+    TransformersDetector,
+)
+from hoi_perception.runtime.bundle import (
+    Bundle,
+    BundleSpec,
+    ClipSpec,
+    DetectorSpec,
+    HeadSpec,
+    ImageSpec,
+    resource_path,
+    VerbSpec,
+    VocabularySpec,
+    write_bundle,
+)
 import open_clip
 import torch
 from torch import nn

@@ -20,8 +20,13 @@ from typing import List, NamedTuple, Sequence
 from hoi_perception.core.errors import BundleError, HoiError
 from hoi_perception.core.pairs import Pairs
 from hoi_perception.core.scene import Instances, NONE
-from hoi_perception.core.scoring import (detector_prior, Ranked, row_probabilities, ScoringRule,
-                                         top_triplets)
+from hoi_perception.core.scoring import (
+    detector_prior,
+    Ranked,
+    row_probabilities,
+    ScoringRule,
+    top_triplets,
+)
 from hoi_perception.networks.region_readout import RegionReadout
 from hoi_perception.runtime.bundle import Bundle
 from hoi_perception.runtime.loading import load_clip

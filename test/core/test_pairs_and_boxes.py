@@ -66,7 +66,8 @@ def test_pairs_are_all_ordered_ones_with_a_human_first_best_prior_first():
     assert (len(short.human), short.dropped) == (3, 1)
 
 
-@pytest.mark.parametrize(('count', 'bucket'), [(0, 16), (16, 16), (17, 64), (435, 435), (999, 435)])
+@pytest.mark.parametrize(('count', 'bucket'), [(0, 16), (16, 16), (17, 64), (435, 435),
+                                               (999, 435)])
 def test_the_smallest_bucket_that_fits_is_taken(count, bucket):
     assert bucket_for(count, (64, 16, 435)) == bucket
 

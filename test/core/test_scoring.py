@@ -15,8 +15,12 @@
 
 """From features to ranked triplets."""
 
-from hoi_perception.core.scoring import (detector_prior, row_probabilities, ScoringRule,
-                                         top_triplets)
+from hoi_perception.core.scoring import (
+    detector_prior,
+    row_probabilities,
+    ScoringRule,
+    top_triplets,
+)
 import torch
 from torch.nn.functional import normalize
 
@@ -27,7 +31,8 @@ SIGMOID = SOFTMAX._replace(softmax=False)
 def _case():
     torch.manual_seed(0)
     features = normalize(torch.randn(1, 3, 8), dim=-1)
-    rows, background = normalize(torch.randn(4, 8), dim=-1), normalize(torch.randn(1, 3, 8), dim=-1)
+    rows = normalize(torch.randn(4, 8), dim=-1)
+    background = normalize(torch.randn(1, 3, 8), dim=-1)
     valid = torch.tensor([[[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]]]).bool()
     return features, rows, valid, background, torch.ones(1, 3, dtype=torch.bool)
 

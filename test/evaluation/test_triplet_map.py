@@ -17,8 +17,14 @@
 
 from hoi_perception.core.scene import Instances, NONE, Scene, Triplets
 from hoi_perception.core.vocabulary import Verb, Vocabulary
-from hoi_perception.evaluation.triplet_map import (average_precision, BoxPairs, evaluate_scenes,
-                                                   match_image, PROTOCOL, TripletMap)
+from hoi_perception.evaluation.triplet_map import (
+    average_precision,
+    BoxPairs,
+    evaluate_scenes,
+    match_image,
+    PROTOCOL,
+    TripletMap,
+)
 import numpy as np
 import pytest
 

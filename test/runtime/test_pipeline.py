@@ -121,7 +121,8 @@ def test_without_people_or_without_objects_nothing_fails(pipeline, labels):
 
 
 @pytest.mark.parametrize('given', [
-    Instances.empty(), Instances([[1, 1, 9, 9]], [0.9], [0]), Instances([[1, 1, 9, 9]], [0.9], [1])])
+    Instances.empty(), Instances([[1, 1, 9, 9]], [0.9], [0]),
+    Instances([[1, 1, 9, 9]], [0.9], [1])])
 def test_too_few_instances_for_a_pair_give_no_triplets(pipeline, given):
     scene = pipeline(_image(), given)
     assert len(scene.instances) == len(given) and len(scene.triplets) == 0
@@ -175,7 +176,7 @@ def test_exponents_weigh_the_detectors_scores(pipeline):
     flat = pipeline(_image(), GIVEN)
     pipeline.options = PipelineOptions(human_exponent=2.0, object_exponent=1.0)
     scene = pipeline(_image(), GIVEN)
-    prior = {key: value for key, value in zip(_keys(flat), flat.triplets.scores)}
+    prior = dict(zip(_keys(flat), flat.triplets.scores))
     for key, score, human, thing in zip(_keys(scene), scene.triplets.scores,
                                         scene.triplets.human, scene.triplets.object):
         a, b = scene.instances.scores[human], scene.instances.scores[thing]

@@ -77,7 +77,8 @@ def test_views_of_message_bytes_and_slices_are_copied_not_complained_about():
 @pytest.mark.parametrize(('image', 'kind'), [
     (None, 'wrong_type'), ([[[1, 2, 3]]], 'wrong_type'),
     (np.zeros((4, 4), np.uint8), 'wrong_shape'), (np.zeros((4, 4, 4), np.uint8), 'wrong_shape'),
-    (np.zeros((4, 4, 3), np.float32), 'wrong_dtype'), (np.zeros((4, 4, 3), np.int8), 'wrong_dtype'),
+    (np.zeros((4, 4, 3), np.float32), 'wrong_dtype'),
+    (np.zeros((4, 4, 3), np.int8), 'wrong_dtype'),
     (np.zeros((0, 4, 3), np.uint8), 'wrong_size'), (np.zeros((4, 0, 3), np.uint8), 'wrong_size'),
     (np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (2, 40000, 3)), 'wrong_size')])
 def test_what_is_no_rgb_image_is_named(image, kind):
