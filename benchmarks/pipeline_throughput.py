@@ -45,7 +45,8 @@ def machine() -> str:
         pass
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU'
     capability = torch.backends.cpu.get_cpu_capability()
-    return (f'{model}, {torch.get_num_threads()} threads, {capability}, {device}; Python {platform.python_version()}, torch {torch.__version__}')
+    return (f'{model}, {torch.get_num_threads()} threads, {capability}, {device}; '
+            f'Python {platform.python_version()}, torch {torch.__version__}')
 
 
 def random_bundle(directory: Path):

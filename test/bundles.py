@@ -54,7 +54,7 @@ def tiny_spec(**changes) -> BundleSpec:
     config = DenseDetectorConfig(classes=len(OBJECTS), image_size=(64, 96),
                                  widths=(8, 8, 16, 16, 16), depths=(1, 1, 1, 1), head_width=16,
                                  head_depth=1, masks=4, top_k=32)
-    fields = dict(
+    fields = dict(  # noqa: C408
         name='tiny_random', licence='Apache-2.0', provenance='Random weights, seed 7.',
         detector=DetectorSpec(
             kind='dense', config=config.to_mapping(),

@@ -38,7 +38,7 @@ def _detr() -> transformers.DetrConfig:
         decoder_ffn_dim=16, num_queries=12)
 
 
-_HYBRID = dict(
+_HYBRID = dict(  # noqa: C408
     encoder_hidden_dim=16, encoder_in_channels=[16, 16, 24], encoder_layers=1, encoder_ffn_dim=16,
     encoder_attention_heads=2, d_model=16, num_queries=12, decoder_in_channels=[16] * 3,
     decoder_ffn_dim=16, decoder_layers=2, decoder_attention_heads=2, num_denoising=0,

@@ -58,7 +58,8 @@ def row_probabilities(features: Tensor, rows: Tensor, valid: Tensor, background:
     Return the (B, P, R) probability of every phrase for every pair, 0 where it is not valid.
 
     features: (B, P, D) unit norm. rows: (R, D) unit norm, padding rows zero. valid: (B, P, R)
-    bool, the phrase goes with the pair's object. background: (B, P, D) the object's background phrase.
+    bool, the phrase goes with the pair's object. background: (B, P, D) the object's background
+    phrase.
     background_valid: (B, P) bool, False where a row already says the same.
     """
     logits = rule.temperature * features @ rows.T

@@ -18,7 +18,8 @@ Mean average precision of triplets by the official HICO-DET protocol ('hico_offi
 
 Per class all detections of the set are sorted by score; a detection takes the ground-truth pair
 of its image and class with the largest min(IoU_human, IoU_object), free or not; it is right if
-that is at least 0.5 and the pair was free, else wrong; 11-point interpolated AP; mean over classes.
+that is at least 0.5 and the pair was free, else wrong; 11-point interpolated AP; mean over
+classes.
 Source: VOCevaldet_bboxpair.m and eval_one.m of the HICO-DET benchmark.
 """
 
