@@ -158,7 +158,7 @@ class PromptStore:
         rows = bucket_for(len(phrases), self._spec.buckets.rows)
         if len(phrases) > rows:
             raise VocabularyError(f"{len(phrases)} prompts are needed, the bundle's largest "
-                                  f'bucket of the bundle holds {rows}: '
+                                  f'bucket holds {rows}: '
                                   'give fewer verbs or objects per verb.')
         padding = rows - len(phrases)
         background = self._encode([fill(self._spec.vocabulary.background, '', thing)
