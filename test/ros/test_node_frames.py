@@ -94,15 +94,15 @@ JPEG = io.BytesIO()
 PillowImage.fromarray(picture()).save(JPEG, 'JPEG')
 
 BAD = [
-    ('size_mismatch', dict(data=bytes(10))),
-    ('size_mismatch', dict(height=65)),
-    ('step_too_small', dict(step=95 * 3)),
-    ('zero_size', dict(width=0, step=0)),
-    ('zero_size', dict(height=0, data=b'')),
-    ('unknown_encoding', dict(encoding='')),
-    ('unknown_encoding', dict(encoding='rgb99')),
-    ('unknown_encoding', dict(encoding='\u2603' * 100)),
-    ('size_mismatch', dict(width=2 ** 32 - 1, height=2 ** 32 - 1, step=2 ** 32 - 1)),
+    ('size_mismatch', {'data': bytes(10)}),
+    ('size_mismatch', {'height': 65}),
+    ('step_too_small', {'step': 95 * 3}),
+    ('zero_size', {'width': 0, 'step': 0}),
+    ('zero_size', {'height': 0, 'data': b''}),
+    ('unknown_encoding', {'encoding': ''}),
+    ('unknown_encoding', {'encoding': 'rgb99'}),
+    ('unknown_encoding', {'encoding': '\u2603' * 100}),
+    ('size_mismatch', {'width': 2 ** 32 - 1, 'height': 2 ** 32 - 1, 'step': 2 ** 32 - 1}),
 ]
 
 
