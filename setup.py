@@ -38,6 +38,7 @@ runtime = [
     'pycocotools>=2.0.6',
     'pydantic>=2.5',
     'pyyaml>=5.4',
+    'rich>=13',
     'rosbags>=0.10',
     'safetensors>=0.4',
     'torch>=2.4',

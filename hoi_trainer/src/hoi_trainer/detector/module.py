@@ -14,9 +14,13 @@
 
 """Training of `DenseDetector` as a Lightning module."""
 
+from pathlib import Path
+from typing import Optional
+
 from hoi_perception.networks.dense_detector import DenseDetector, DenseDetectorConfig
 from hoi_trainer.detector.data import DetectorBatch
 from hoi_trainer.detector.losses import detector_loss, LossWeights
+from hoi_trainer.training.weights import read_weights
 from lightning.pytorch import LightningModule
 import torch
 from torch import nn, Tensor
@@ -38,14 +42,19 @@ class DetectorModule(LightningModule):
     Dense detector, its loss and its optimizer.
 
     network: settings of `DenseDetectorConfig`. learning_rate: the peak; a `Budget` callback gives
-    the schedule. compile: compile the network (pays off on long runs).
+    the schedule. start_from: weights written by an earlier run, at this or another image size (a
+    run at half size learns most of it in a quarter of the time). compile: compile the network
+    (pays off on long runs).
     """
 
     def __init__(self, network: DenseDetectorConfig = STANDARD,
                  weights: LossWeights = WEIGHTS, learning_rate: float = 1e-3,
-                 weight_decay: float = 0.05, compile: bool = False) -> None:
+                 weight_decay: float = 0.05, start_from: Optional[str] = None,
+                 compile: bool = False) -> None:
         super().__init__()
         self.network = DenseDetector(network).to(memory_format=torch.channels_last)
+        if start_from:
+            self.network.load_state_dict(read_weights(Path(start_from))[1])
         self.semantic = nn.Conv2d(network.widths[2], network.classes + 1, 1)
         self.weights = weights
         self.learning_rate, self.weight_decay = learning_rate, weight_decay

@@ -21,8 +21,9 @@ crops, scaling, flips and colour changes are computed for a whole batch at once.
 
 from concurrent.futures import ThreadPoolExecutor
 import math
-from typing import Tuple
+from typing import Sequence, Tuple
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -76,21 +77,48 @@ def window_affine(windows: Tensor, flip: Tensor) -> Tensor:
         torch.stack((zero, scale[:, 1], shift[:, 1]), dim=-1)), dim=1)
 
 
+def _warp(images: Tensor, theta: Tensor, size: Sequence[int], interpolation: int,
+          border) -> Tensor:
+    """
+    Do on the CPU what `affine_grid` and `grid_sample` do, on uint8 pixels and several times faster.
+
+    images: (B, H, W) or (B, H, W, 3) uint8; returned with H, W replaced by size.
+    """
+    source = np.array([images.shape[2], images.shape[1]], dtype=np.float64)
+    target = np.array([size[1], size[0]], dtype=np.float64)
+    theta = theta.double().numpy()
+    # From normalised coordinates (the middle of pixel j is at (2 j + 1) / side - 1) to pixels.
+    scale = theta[:, [0, 1], [0, 1]] * source / target
+    shift = ((theta[:, [0, 1], [0, 1]] * (1 / target - 1) + theta[:, :, 2] + 1) * source - 1) / 2
+    result = np.empty((len(images), *size, *images.shape[3:]), dtype=np.uint8)
+    for row, image in enumerate(images.numpy()):
+        matrix = np.array([[scale[row, 0], 0, shift[row, 0]], [0, scale[row, 1], shift[row, 1]]])
+        result[row] = cv2.warpAffine(image, matrix, (size[1], size[0]), borderValue=border,
+                                     flags=interpolation | cv2.WARP_INVERSE_MAP)
+    return torch.from_numpy(result)
+
+
 def cut(images: Tensor, theta: Tensor, size: Tuple[int, int], supersample: int = 1) -> Tensor:
     """
     Return (B, 3, *size) in 0..1 cut from (B, H, W, 3) uint8; grey outside the image.
 
     supersample: each output pixel is the mean of so many squared samples.
     """
-    source = images.permute(0, 3, 1, 2).to(torch.float32) / 255 - 0.5
     fine = [side * supersample for side in size]
-    grid = functional.affine_grid(theta, [len(images), 3, *fine], align_corners=False)
-    result = functional.grid_sample(source, grid, align_corners=False) + 0.5
+    if images.device.type == 'cpu':
+        warped = _warp(images, theta, fine, cv2.INTER_LINEAR, (128, 128, 128))
+        result = warped.permute(0, 3, 1, 2).to(torch.float32) / 255
+    else:
+        source = images.permute(0, 3, 1, 2).to(torch.float32) / 255 - 0.5
+        grid = functional.affine_grid(theta, [len(images), 3, *fine], align_corners=False)
+        result = functional.grid_sample(source, grid, align_corners=False) + 0.5
     return functional.avg_pool2d(result, supersample) if supersample > 1 else result
 
 
 def cut_map(maps: Tensor, theta: Tensor, size: Tuple[int, int]) -> Tensor:
     """Return (B, *size) uint8 cut from (B, H, W) uint8 by nearest neighbour; 0 outside."""
+    if maps.device.type == 'cpu':
+        return _warp(maps, theta, size, cv2.INTER_NEAREST, 0)
     grid = functional.affine_grid(theta, [len(maps), 1, *size], align_corners=False)
     source = maps[:, None].to(torch.float32)
     return functional.grid_sample(source, grid, mode='nearest', align_corners=False)[:, 0].to(
