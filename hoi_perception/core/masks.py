@@ -16,7 +16,7 @@
 """Binary masks cropped to windows of the source image."""
 
 from functools import lru_cache
-from typing import List, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 from hoi_perception.core.scene import Mask, MaskKind
 import numpy as np
@@ -46,7 +46,7 @@ def window(box: np.ndarray, width: int, height: int) -> Tuple[int, int, int, int
 
 
 def instance_masks(logits: np.ndarray, boxes: np.ndarray, width: int, height: int,
-                   scale: Tuple[float, float] = None,
+                   scale: Optional[Tuple[float, float]] = None,
                    offset: Tuple[float, float] = (0.0, 0.0)) -> List[Mask]:
     """
     Cut low-resolution mask logits to binary masks at source resolution, each within its box.

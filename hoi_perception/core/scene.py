@@ -81,7 +81,7 @@ class Instances:
     boxes: np.ndarray
     scores: np.ndarray
     labels: np.ndarray
-    track_ids: Optional[np.ndarray] = None
+    track_ids: np.ndarray = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         n = len(self.scores)
@@ -121,7 +121,7 @@ class Triplets:
     object: np.ndarray
     verb: np.ndarray
     scores: np.ndarray
-    ids: Optional[np.ndarray] = None
+    ids: np.ndarray = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         n = len(self.scores)

@@ -35,7 +35,7 @@ ARCHITECTURES = (
     'DFineForObjectDetection', 'RfDetrForObjectDetection', 'RfDetrForInstanceSegmentation')
 
 
-def architecture_class(name: str) -> type:
+def architecture_class(name: str) -> Any:
     """Return the transformers class, or raise ValueError with one sentence."""
     found = getattr(transformers, name, None) if name in ARCHITECTURES else None
     if found is None:

@@ -134,7 +134,7 @@ class Buckets(_Spec):
 class BundleSpec(_Spec):
     """`bundle.yaml` as it stands."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     name: str = Field(min_length=1, max_length=100)
     licence: str = Field(min_length=1)
     provenance: str = Field(min_length=1)

@@ -172,7 +172,7 @@ def load_clip(name: str, weights: str, size: Optional[int]) -> Tuple[nn.Module, 
     if size:
         config['vision_cfg'] = {**config['vision_cfg'], 'image_size': size}
     try:
-        model = build_clip(config)
+        model: Any = build_clip(config)
         ClipTrunk(model.visual)
     except ValueError as error:
         raise BundleError(f'CLIP model {name!r}: {error}') from error

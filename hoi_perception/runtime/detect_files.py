@@ -103,7 +103,8 @@ class ResultWriter:
     """Writes one overlay picture per frame and `detections.json` into a directory."""
 
     def __init__(self, directory: Optional[Path]) -> None:
-        self.directory, self.results = directory, {}
+        self.directory = directory
+        self.results: Dict[str, Any] = {}
         if directory is not None:
             try:
                 directory.mkdir(parents=True, exist_ok=True)

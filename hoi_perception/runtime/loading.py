@@ -19,6 +19,7 @@ from typing import Any, Tuple
 
 from hoi_perception.core.errors import BundleError
 from hoi_perception.networks.clip import build_clip, ClipTrunk
+from hoi_perception.networks.dense_detector import DenseDetector, DenseDetectorConfig
 from hoi_perception.runtime.bundle import Bundle, BundleSpec, MANIFEST
 import torch
 from torch import nn
@@ -42,7 +43,6 @@ def build_detector(spec: BundleSpec) -> nn.Module:
     detector = spec.detector
     try:
         if detector.kind == 'dense':
-            from hoi_perception.networks.dense_detector import DenseDetector, DenseDetectorConfig
             return DenseDetector(DenseDetectorConfig.from_mapping(detector.config)).eval()
         from hoi_perception.networks.transformers_detectors import TransformersDetector
         return TransformersDetector.from_config(
@@ -72,7 +72,7 @@ def load_detector(bundle: Bundle, device: torch.device) -> nn.Module:
     """Return the detector with its weights on the device."""
     module = build_detector(bundle.spec)
     _fill(module, bundle, 'detector.safetensors')
-    if hasattr(module, 'fold_normalisation'):
+    if isinstance(module, DenseDetector):
         module.fold_normalisation()
     return module.requires_grad_(False).eval().to(device)
 
@@ -80,7 +80,7 @@ def load_detector(bundle: Bundle, device: torch.device) -> nn.Module:
 def load_clip(bundle: Bundle, device: torch.device) -> Tuple[Any, ClipTrunk]:
     """Return the whole CLIP model and its image trunk (shared modules) on the device."""
     try:
-        model = build_clip(bundle.spec.clip.config)
+        model: Any = build_clip(bundle.spec.clip.config)
         trunk = ClipTrunk(model.visual)
     except ValueError as error:
         raise BundleError(f'{bundle.path}: {error}') from error

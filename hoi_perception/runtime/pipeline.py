@@ -185,8 +185,10 @@ class HoiPipeline:
         frames = []
         for i, (image, item) in enumerate(zip(images, given)):
             height, width = image.shape[:2]
-            found, placement, source = detected.get(i, (None, None, None))
-            found = found or Found(item, np.arange(len(item)))
+            if item is None:
+                found, placement, source = detected[i]
+            else:
+                found, placement, source = Found(item, np.arange(len(item))), None, None
             kept = self._select(found.instances, prompts.vocabulary.human, options)
             chosen = _take(found.instances, kept)
             pairs = candidate_pairs(chosen.scores, chosen.labels == prompts.vocabulary.human,
@@ -248,7 +250,7 @@ class HoiPipeline:
             position[human], position[thing], verdict.verb, verdict.scores)
         instances = _take(found, kept)
         masks: List[Mask] = []
-        if options.masks and frame.output is not None:
+        if options.masks and frame.output is not None and frame.placement is not None:
             output, row = frame.output
             masks = self._detect.masks(output, row, frame.rows[kept], instances.boxes,
                                        frame.placement, frame.width, frame.height)
