@@ -47,7 +47,7 @@ fi
 say() { echo "setup: $*"; }
 say "installing Python packages into $VENV (several GB with PyTorch; some minutes)"
 "$VENV/bin/python" -m pip install --quiet --upgrade 'pip>=23' 'setuptools>=59' wheel -c "$constraints"
-"$VENV/bin/python" -m pip install --quiet -c "$constraints" -e ".[$extras]" -e './hoi_trainer[dev]'
+"$VENV/bin/python" -m pip install --quiet -c "$constraints" -e ".[$extras]" -e ./hoi_trainer
 
 say 'building the message package hoi_msgs'
 venv_path=$(cd "$VENV" && pwd)

@@ -80,7 +80,7 @@ def window_affine(windows: Tensor, flip: Tensor) -> Tensor:
 def _warp(images: Tensor, theta: Tensor, size: Sequence[int], interpolation: int,
           border) -> Tensor:
     """
-    Do on the CPU what `affine_grid` and `grid_sample` do, on uint8 pixels and several times faster.
+    Do on the CPU what `affine_grid` and `grid_sample` do, on uint8 pixels and much faster.
 
     images: (B, H, W) or (B, H, W, 3) uint8; returned with H, W replaced by size.
     """
