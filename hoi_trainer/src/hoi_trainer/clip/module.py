@@ -17,14 +17,15 @@
 import json
 from pathlib import Path
 import random
-from typing import List, Sequence
+from typing import List, Optional, Sequence
 
 from hoi_perception.networks.region_readout import masked_class_tokens
 from hoi_trainer.clip.data import ClipBatch
 from hoi_trainer.clip.pairs import TEMPLATES
 from hoi_trainer.detector.module import parameter_groups
+from hoi_trainer.training.weights import read_weights
 from lightning.pytorch import LightningModule
-from open_clip.model import CLIP
+from open_clip.model import CLIP, resize_pos_embed
 from open_clip.tokenizer import SimpleTokenizer
 import torch
 from torch import Tensor
@@ -98,10 +99,17 @@ class ClipModule(LightningModule):
     """
 
     def __init__(self, model: str, learning_rate: float = 1e-3, weight_decay: float = 0.1,
-                 patch_dropout: float = 0.5) -> None:
+                 patch_dropout: float = 0.5, image_size: Optional[int] = None,
+                 start_from: Optional[str] = None) -> None:
         super().__init__()
         self.network_config = json.loads(Path(model).read_text())
+        if image_size:
+            self.network_config['vision_cfg']['image_size'] = image_size
         self.network = build_model(self.network_config)
+        if start_from:
+            state = read_weights(Path(start_from))[1]
+            resize_pos_embed(state, self.network)
+            self.network.load_state_dict(state)
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.patch_dropout = patch_dropout
         self.tokens: List[Tensor] = []
