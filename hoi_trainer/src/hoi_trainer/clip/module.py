@@ -92,10 +92,10 @@ class ClipModule(LightningModule):
     A small CLIP and its training.
 
     model: path of an open_clip model config (JSON). image_size: side of its image in place of the
-    config's. start_from: weights written by an earlier run, whose position embedding is resized if
-    need be (half-size images teach most of it in a quarter of the time). patch_dropout: largest share of patches left
-    out of a training view; the share is drawn anew for each batch, so that the class token copes
-    with missing patches.
+    config's. start_from: weights written by an earlier run, whose position embedding is resized
+    if need be (half-size images teach most of it in a quarter of the time). patch_dropout:
+    largest share of patches left out of a training view; the share is drawn anew for each batch,
+    so that the class token copes with missing patches.
     """
 
     def __init__(self, model: str, learning_rate: float = 1e-3, weight_decay: float = 0.1,
