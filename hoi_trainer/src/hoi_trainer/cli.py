@@ -73,6 +73,17 @@ def clip(weights: Path = typer.Argument(..., help='what `fit` wrote (safetensors
     _report(evaluate_clip(weights, data, limit, batch_size), output)
 
 
+@evaluate.command()
+def bundle(directory: Path = typer.Argument(..., help='the bundle'),
+           data: Path = typer.Argument(..., help='directory of a synthetic split'),
+           output: Optional[Path] = typer.Option(None, help='JSON file for the metrics'),
+           head: Optional[str] = typer.Option(None, help='interaction head [the first]'),
+           limit: Optional[int] = typer.Option(None, help='only the first scenes')) -> None:
+    """Report triplet mAP of the whole pipeline, beside chance."""
+    from hoi_trainer.bundle_evaluation import evaluate_bundle
+    _report(evaluate_bundle(directory, data, head, limit), output)
+
+
 @app.command('export-synthetic')
 def export_synthetic(
         detector: Path = typer.Argument(..., help='detector weights written by `fit`'),

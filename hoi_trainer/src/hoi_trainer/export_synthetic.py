@@ -59,8 +59,8 @@ Measured on held-out rendered scenes:
 {figures}
 """
 
-HEAD = ("DEFR's region-masked read-out, without weights of its own. CLIP's training contained "
-        'read-outs restricted to the patches of a pair, with the caption of that pair.')
+HEAD = ("DEFR's region-masked read-out, without weights of its own and without training: CLIP has "
+        'seen whole pictures and crops of pairs, never a read-out restricted to a region.')
 
 
 def export_synthetic(detector: Path, clip: Path, directory: Path,

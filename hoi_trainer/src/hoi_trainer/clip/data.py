@@ -19,10 +19,13 @@ from typing import NamedTuple, Optional
 
 from hoi_perception.networks.region_readout import box_regions
 from hoi_trainer.clip.pairs import caption_set, CaptionSet, pair_table, PairTable
+from hoi_trainer.detector.data import padded_labels
 from hoi_trainer.synthetic import load
+from hoi_trainer.synthetic.vocabulary import OBJECTS
 from hoi_trainer.training.images import (
     change_colours,
     cut,
+    cut_map,
     ImageStore,
     random_windows,
     window_affine,
@@ -30,6 +33,7 @@ from hoi_trainer.training.images import (
 from lightning.pytorch import LightningDataModule
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.data import DataLoader, WeightedRandomSampler
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -42,12 +46,34 @@ class ClipBatch(NamedTuple):
 
     images: (B, 3, S, S) normalised. regions: (B, R, N) bool patches that a read-out may see; the
     first read-out sees all. truth: (B, R, K) captions that hold. weight: (B, R), 0 = not used.
+    content: (B, N, 1 + objects) share of each patch that shows nothing or an object class.
     """
 
     images: Tensor
     regions: Tensor
     truth: Tensor
     weight: Tensor
+    content: Tensor
+
+
+class SceneStore(NamedTuple):
+    """Images (N, H, W, 3), instance maps (N, H, W) and labels (N, G), -1 where there is none."""
+
+    images: ImageStore
+    maps: ImageStore
+    labels: Tensor
+
+
+def patch_content(maps: Tensor, labels: Tensor, patch: int) -> Tensor:
+    """
+    Return (B, N, 1 + objects), the share of each patch that shows nothing or an object class.
+
+    maps: (B, S, S) uint8, i + 1 = instance i. labels: (B, G) int64.
+    """
+    lookup = torch.cat((torch.zeros_like(labels[:, :1]), labels.clamp(min=0) + 1), dim=1)
+    classes = lookup.gather(1, maps.flatten(1).long().clamp(max=labels.shape[1])).view_as(maps)
+    shares = functional.one_hot(classes, 1 + len(OBJECTS)).permute(0, 3, 1, 2).float()
+    return functional.avg_pool2d(shares, patch).flatten(2).transpose(1, 2)
 
 
 def pair_windows(tight: Tensor, zoom: Tensor, margin: float = 0.08) -> Tensor:
@@ -118,13 +144,17 @@ class ClipData(LightningDataModule):
                 images = part.images[:self.limit]
                 table = pair_table(part.scenes[:self.limit], self.captions, images.shape[2],
                                    images.shape[1])
-                self.add_split(split, ImageStore(images, device, self.on_device), table, device)
+                pixels = SceneStore(
+                    ImageStore(images, device, self.on_device),
+                    ImageStore(part.instance_maps[:self.limit], device, self.on_device),
+                    torch.from_numpy(padded_labels(part.scenes, self.limit)).to(device))
+                self.add_split(split, pixels, table, device)
 
-    def add_split(self, split: str, images: ImageStore, table: PairTable, device) -> None:
-        """Keep the images and pairs of a split, pairs on the device."""
+    def add_split(self, split: str, pixels: 'SceneStore', table: PairTable, device) -> None:
+        """Keep the pixels and pairs of a split, pairs on the device."""
         arrays = (torch.from_numpy(array).to(device) for array in (
             table.humans, table.objects, table.caption, table.scene_truth))
-        self.stores[split] = (images, PairTable(*arrays), torch.from_numpy(table.caption))
+        self.stores[split] = (pixels, PairTable(*arrays), torch.from_numpy(table.caption))
         self.truth = torch.from_numpy(self.captions.truth).to(device)
 
     def _loader(self, split: str) -> DataLoader:
@@ -133,7 +163,7 @@ class ClipData(LightningDataModule):
         drawn = caption[pairs]
         frequency = torch.bincount(drawn, minlength=len(self.truth)).float()
         sampler = WeightedRandomSampler(
-            frequency[drawn] ** -self.balance, max(len(self.stores[split][0].array), 1))
+            frequency[drawn] ** -self.balance, max(len(self.stores[split][0].images.array), 1))
         return DataLoader(pairs, sampler=sampler, batch_size=self.batch_size)
 
     def train_dataloader(self) -> DataLoader:
@@ -148,12 +178,12 @@ class ClipData(LightningDataModule):
     def on_after_batch_transfer(self, batch: Tensor, dataloader_idx: int) -> ClipBatch:
         """Turn (B,) pair indices into views."""
         training = self.trainer.training
-        images, table, _ = self.stores['train' if training else 'val']
+        pixels, table, _ = self.stores['train' if training else 'val']
         with torch.autocast(table.humans.device.type, enabled=False):
-            return self.make(images, table, batch.to(table.humans.device),
+            return self.make(pixels, table, batch.to(table.humans.device),
                              training and self.augment)
 
-    def make(self, images: ImageStore, table: PairTable, index: Tensor,
+    def make(self, pixels: 'SceneStore', table: PairTable, index: Tensor,
              augment: bool) -> ClipBatch:
         """Cut a view for each pair index (B,) and describe its read-outs."""
         count, device = len(index), index.device
@@ -167,8 +197,10 @@ class ClipData(LightningDataModule):
         windows = torch.where(is_crop[:, None], crops, random_windows(
             count, device, zoom=(0.8, 1.1), untouched=0.5))
         flip = (torch.rand(count, device=device) < 0.5) & augment
-        views = cut(images[scene], window_affine(windows, flip), (self.size, self.size),
-                    self.supersample)
+        theta = window_affine(windows, flip)
+        views = cut(pixels.images[scene], theta, (self.size, self.size), self.supersample)
+        content = patch_content(cut_map(pixels.maps[scene], theta, (self.size, self.size)),
+                                pixels.labels[scene], self.patch)
         if augment:
             views = change_colours(views)
         views = (views - views.new_tensor(MEAN)[:, None, None]) / views.new_tensor(
@@ -181,7 +213,7 @@ class ClipData(LightningDataModule):
         # The further a crop zooms out, the less its one pair describes it.
         weight = torch.where(is_crop[:, None], 1 - 0.8 * zoom, torch.ones_like(zoom))
         if not self.region_count:
-            return ClipBatch(views, regions, truth[:, None], weight)
+            return ClipBatch(views, regions, truth[:, None], weight, content)
         chosen = self._other_pairs(caption, pair)
         picked = caption.gather(1, chosen)
         spread = chosen[..., None].expand(-1, -1, 4)
@@ -192,7 +224,7 @@ class ClipData(LightningDataModule):
         return ClipBatch(
             views, torch.cat((regions, touched[0] | touched[1]), dim=1),
             torch.cat((truth[:, None], self.truth[picked.clamp(min=0)]), dim=1),
-            torch.cat((weight, (seen & (picked >= 0)).float()), dim=1))
+            torch.cat((weight, (seen & (picked >= 0)).float()), dim=1), content)
 
     def _other_pairs(self, caption: Tensor, pair: Tensor) -> Tensor:
         """Return (B, regions) pairs of each scene: the drawn one and different random ones."""
