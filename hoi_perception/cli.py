@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """
 The command line: `hoi detect`, `hoi bundle ...` and what other modules add.
 

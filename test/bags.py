@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """Short bags made in a test: camera frames with ground truth in the format of the demo bag."""
 
 from io import BytesIO

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """Small random bundles in the real format, for tests of everything that needs a pipeline."""
 
 from pathlib import Path

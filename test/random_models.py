@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """Small random models saved exactly as the libraries save trained ones."""
 
 import json

@@ -145,16 +145,30 @@ class Peer:
             self._publishers[topic] = publisher
         return self._publishers[topic]
 
+    def publish_until(self, message, topic: str, done: Callable[[], bool],
+                      timeout: float = WAIT_S) -> bool:
+        """
+        Publish a frame, again every few seconds, until something is true.
+
+        Camera topics are best effort with room for one: a busy machine may lose any single frame.
+        """
+        publisher, deadline = self.publisher(type(message), topic), time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            publisher.publish(message)
+            if self.spin(done, 3.0):
+                return True
+        return False
+
     def answer(self, message, topic: str = 'image', out: str = 'detections',
                timeout: float = WAIT_S):
         """Publish an image and return the detections with its header, or None in time."""
-        publisher, messages = self.publisher(type(message), topic), self.received[out]
+        messages = self.received[out]
         old = len(messages)
-        publisher.publish(message)
 
         def found():
             return [m for m in messages[old:] if m.header == message.header]
-        return found()[-1] if self.spin(lambda: bool(found()), timeout) else None
+        return found()[-1] if self.publish_until(
+            message, topic, lambda: bool(found()), timeout) else None
 
     def call(self, kind, name: str, request, timeout: float = WAIT_S):
         client = self.node.create_client(kind, name)

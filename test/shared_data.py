@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """Find material that lives outside the repository, or skip with a reason."""
 
 import os

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """Box arithmetic in NumPy; boxes are (n, 4) `(x1, y1, x2, y2)` in pixels."""
 
 import numpy as np

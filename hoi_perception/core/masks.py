@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """Binary masks cropped to windows of the source image."""
 
 from functools import lru_cache

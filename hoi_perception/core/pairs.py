@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """Which instances may interact: selection, enumeration and the pair budget."""
 
 from typing import NamedTuple, Sequence, Tuple

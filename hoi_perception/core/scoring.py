@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """
 From pair features to scored triplets, as tensors of fixed shape.
 

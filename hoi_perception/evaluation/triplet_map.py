@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """
 Mean average precision of triplets by the official HICO-DET protocol ('hico_official').
 

@@ -12,5 +12,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """Torch modules: tensors in, tensors out; no files and no ROS."""

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """
 CLIP (open_clip weights) taken apart where interaction heads need it.
 

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """
 DEFR's region-masked read-out ('mask-1'): CLIP's class token looks at one pair at a time.
 

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """
 Detectors of the `transformers` library, seen as `Detections`.
 

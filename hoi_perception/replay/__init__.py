@@ -12,5 +12,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """A bag in, a results bag and a report out; needs no ROS install."""

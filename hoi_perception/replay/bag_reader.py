@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """
 Read camera frames and ground truth from any rosbag2 (mcap or sqlite3), without a ROS install.
 

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """Write a rosbag2 (mcap) with camera frames and our own messages, without a ROS install."""
 
 from pathlib import Path

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """Message definitions without a ROS install: the common ones of rosbags and our own `hoi_msgs`."""
 
 from functools import lru_cache

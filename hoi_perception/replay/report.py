@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """What a results bag says: frames, latencies, prompt versions and triplet mAP."""
 
 from collections import Counter

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """
 Play a bag through the real perception node: three processes on real DDS, watched by this one.
 

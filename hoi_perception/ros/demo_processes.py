@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """Child processes that speak JSON lines and never outlive their parent."""
 
 import contextlib

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """What a person sees of the running demo: progress, a live table, and the report."""
 
 from pathlib import Path

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """
 Publish the camera frames of a bag on their own topic, with their own headers (demo process).
 

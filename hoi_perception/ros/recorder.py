@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """
 Record what the node publishes: a results bag and an animated overlay (demo process).
 

@@ -12,5 +12,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """Bundle, prompts and the pipeline from a frame to a scene; no ROS."""

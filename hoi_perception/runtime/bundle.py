@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """
 The model bundle: the directory that is the contract between trainer and robot.
 
@@ -276,10 +275,14 @@ def write_bundle(directory: Union[str, Path], spec: BundleSpec,
         (work / MANIFEST).write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True),
                                      encoding='utf-8')
         work.chmod(0o755)
+        for file in work.rglob('*'):
+            file.chmod(0o755 if file.is_dir() else 0o644)  # safetensors writes for its owner only
         Bundle.open(work)
+        old = work.with_name(f'{work.name}.old')
         if directory.exists():
-            shutil.rmtree(directory)
+            directory.rename(old)  # kept until the new one is in place
         work.rename(directory)
+        shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """
 A bundle from models that exist: a transformers detector and an open_clip model, no training.
 

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """Run the pipeline over files: what `hoi detect` does."""
 
 import json

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """From images to instances: detector, duplicates removed, boxes in source pixels."""
 
 from dataclasses import dataclass

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """
 Camera frames of every common encoding to RGB pixels; no ROS and no OpenCV needed.
 

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """From pairs to scored triplets: CLIP tokens, region read-out, verbs, detector priors."""
 
 from typing import List, NamedTuple, Sequence

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """Networks from a bundle: built, filled with the bundle's weights, in evaluation mode."""
 
 from typing import Any, Tuple

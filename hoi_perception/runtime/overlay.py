@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """
 Draw a scene on the frame it was computed from: masks, boxes, links and `verb score` labels.
 

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """
 The whole way of a frame, without ROS: RGB in, `Scene` out.
 

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """Camera images to network inputs, and boxes back."""
 
 from typing import List, NamedTuple, Sequence, Tuple

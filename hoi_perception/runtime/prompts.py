@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """
 Verb prompts: text in, embeddings out, off the frame path.
 

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """Selection, pairing, duplicates and masks: the arithmetic between the networks."""
 
 from hoi_perception.core.boxes import iou, nms

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """From features to ranked triplets."""
 
 from hoi_perception.core.scoring import (

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """The HICO-DET protocol on cases whose answer is known, and on scenes."""
 
 from hoi_perception.core.scene import Instances, NONE, Scene, Triplets

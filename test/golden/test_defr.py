@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """DEFR: our arithmetic against the outputs of the official implementation."""
 
 from hoi_perception.core.scoring import cosine_logits

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """The HICO-DET protocol against the official evaluator's results."""
 
 import json

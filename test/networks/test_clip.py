@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """CLIP taken apart computes what open_clip computes."""
 
 from bundles import CLIP_CONFIG

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """The region-masked read-out against the definition: run the whole block once per pair."""
 
 from bundles import CLIP_CONFIG

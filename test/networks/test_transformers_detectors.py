@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """Adapters against the post-processing of transformers itself."""
 
 from hoi_perception.networks.transformers_detectors import architecture_class, TransformersDetector

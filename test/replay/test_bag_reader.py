@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 import shutil
 
 from hoi_perception.core.errors import FrameError, HoiError

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 from bags import demo_bag, ground_truth_message, header
 from hoi_perception.core.errors import HoiError
 from hoi_perception.replay import message_types

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 from bags import ground_truth_message, header
 from hoi_perception.replay.bag_reader import BagReader, frame_key
 from hoi_perception.replay.bag_writer import BagWriter

@@ -115,7 +115,7 @@ def test_bad_frames_are_counted_explained_once_and_survived(running, row):
         bad = image(number + repeat)
         for name, value in changes.items():
             setattr(bad, name, value)
-        peer.publisher(Image, 'image').publish(bad)
+        peer.publish_until(bad, 'image', lambda: f'({kind})' in running.process.log)
         assert peer.answer(image(number + 5 + repeat)) is not None, running.process.log
     headers = [m.header.stamp.sec for m in peer.received['detections']]
     assert not {1000 + number + repeat for repeat in range(3)} & set(headers)

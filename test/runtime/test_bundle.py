@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """The bundle: what is accepted, what is refused, and that it never appears by halves."""
 
 import shutil

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 import time
 
 from hoi_perception.core import Instances, Mask, MaskKind, NONE, Scene, Triplets, Verb, Vocabulary

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """The way of a frame: scenes, their consistency, and what happens at the edges."""
 
 import dataclasses

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """Images to network inputs and boxes back."""
 
 import warnings

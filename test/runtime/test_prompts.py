@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """Prompts: what text is encoded, and that a change is whole or not at all."""
 
 import threading

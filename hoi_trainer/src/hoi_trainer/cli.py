@@ -95,8 +95,9 @@ def export_synthetic(
     from hoi_trainer import export_synthetic as module
     figures = {}
     for path in metrics:
-        figures.update({name: value for name, value in json.loads(path.read_text()).items()
-                        if isinstance(value, (int, float, str))})
+        figures.update({f'{path.stem}_{name}': value
+                        for name, value in json.loads(path.read_text()).items()
+                        if isinstance(value, (int, float)) and name != 'seconds'})
     typer.echo(module.export_synthetic(detector, clip, directory, figures))
 
 
