@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """
 Frame conversion to RGB at 1280x720: ours with and without OpenCV against rosbags-image.
 
