@@ -15,12 +15,14 @@
 """Views of synthetic scenes with pairs and captions, cut out on the device."""
 
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Sequence
 
 from hoi_perception.networks.region_readout import box_regions
 from hoi_trainer.clip.pairs import caption_set, CaptionSet, pair_table, PairTable
 from hoi_trainer.detector.data import padded_labels
 from hoi_trainer.synthetic import load
+from hoi_trainer.synthetic.dataset import SceneRecord
+from hoi_trainer.synthetic.people import FACE_LEFT, FACE_RIGHT, PARTS
 from hoi_trainer.synthetic.vocabulary import OBJECTS
 from hoi_trainer.training.images import (
     change_colours,
@@ -31,6 +33,7 @@ from hoi_trainer.training.images import (
     window_affine,
 )
 from lightning.pytorch import LightningDataModule
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -46,7 +49,8 @@ class ClipBatch(NamedTuple):
 
     images: (B, 3, S, S) normalised. regions: (B, R, N) bool patches that a read-out may see; the
     first read-out sees all. truth: (B, R, K) captions that hold. weight: (B, R), 0 = not used.
-    content: (B, N, 1 + objects) share of each patch that shows nothing or an object class.
+    content: (B, N, 1 + objects) share of each patch that shows nothing or an object class. parts:
+    (B, N, PARTS) 1 where a patch holds that part of a body.
     """
 
     images: Tensor
@@ -54,14 +58,20 @@ class ClipBatch(NamedTuple):
     truth: Tensor
     weight: Tensor
     content: Tensor
+    parts: Tensor
 
 
 class SceneStore(NamedTuple):
-    """Images (N, H, W, 3), instance maps (N, H, W) and labels (N, G), -1 where there is none."""
+    """
+    Images (N, H, W, 3), instance maps (N, H, W), labels (N, G), -1 where there is none.
+
+    parts: (N, M, 3) body parts as x, y in 0..1 and index into `PARTS`, -1 where there is none.
+    """
 
     images: ImageStore
     maps: ImageStore
     labels: Tensor
+    parts: Tensor
 
 
 def patch_content(maps: Tensor, labels: Tensor, patch: int) -> Tensor:
@@ -74,6 +84,30 @@ def patch_content(maps: Tensor, labels: Tensor, patch: int) -> Tensor:
     classes = lookup.gather(1, maps.flatten(1).long().clamp(max=labels.shape[1])).view_as(maps)
     shares = functional.one_hot(classes, 1 + len(OBJECTS)).permute(0, 3, 1, 2).float()
     return functional.avg_pool2d(shares, patch).flatten(2).transpose(1, 2)
+
+
+def padded_parts(scenes: Sequence[SceneRecord]) -> Tensor:
+    """Return the body parts of the scenes as `SceneStore.parts`."""
+    table = torch.full((len(scenes), max(len(scene.parts) for scene in scenes), 3), -1.0)
+    for row, scene in zip(table, scenes):
+        row[:len(scene.parts)] = torch.from_numpy(
+            scene.parts / np.array([scene.width, scene.height, 1], np.float32))
+    return table
+
+
+def patch_parts(parts: Tensor, windows: Tensor, flip: Tensor, grid: int) -> Tensor:
+    """Return (B, grid * grid, PARTS), 1 where a patch of a window holds that body part."""
+    place = (parts[..., :2] - windows[:, None, :2]) / (windows[:, None, 2:] - windows[:, None, :2])
+    x = torch.where(flip[:, None], 1 - place[..., 0], place[..., 0])
+    kind = parts[..., 2].long()
+    mirrored = torch.where(kind == FACE_LEFT, FACE_RIGHT,
+                           torch.where(kind == FACE_RIGHT, FACE_LEFT, kind))
+    kind = torch.where(flip[:, None], mirrored, kind)
+    column, line = (x * grid).floor().long(), (place[..., 1] * grid).floor().long()
+    seen = (kind >= 0) & (column.clamp(0, grid - 1) == column) & (line.clamp(0, grid - 1) == line)
+    cell = ((line * grid + column) * len(PARTS) + kind).masked_fill(~seen, 0)
+    found = parts.new_zeros(len(parts), grid * grid * len(PARTS))
+    return found.scatter_reduce(1, cell, seen.float(), 'amax').view(len(parts), -1, len(PARTS))
 
 
 def pair_windows(tight: Tensor, zoom: Tensor, margin: float = 0.08) -> Tensor:
@@ -147,7 +181,8 @@ class ClipData(LightningDataModule):
                 pixels = SceneStore(
                     ImageStore(images, device, self.on_device),
                     ImageStore(part.instance_maps[:self.limit], device, self.on_device),
-                    torch.from_numpy(padded_labels(part.scenes, self.limit)).to(device))
+                    torch.from_numpy(padded_labels(part.scenes, self.limit)).to(device),
+                    padded_parts(part.scenes[:self.limit]).to(device))
                 self.add_split(split, pixels, table, device)
 
     def add_split(self, split: str, pixels: 'SceneStore', table: PairTable, device) -> None:
@@ -201,6 +236,7 @@ class ClipData(LightningDataModule):
         views = cut(pixels.images[scene], theta, (self.size, self.size), self.supersample)
         content = patch_content(cut_map(pixels.maps[scene], theta, (self.size, self.size)),
                                 pixels.labels[scene], self.patch)
+        parts = patch_parts(pixels.parts[scene], windows, flip, self.size // self.patch)
         if augment:
             views = change_colours(views)
         views = (views - views.new_tensor(MEAN)[:, None, None]) / views.new_tensor(
@@ -213,7 +249,7 @@ class ClipData(LightningDataModule):
         # The further a crop zooms out, the less its one pair describes it.
         weight = torch.where(is_crop[:, None], 1 - 0.8 * zoom, torch.ones_like(zoom))
         if not self.region_count:
-            return ClipBatch(views, regions, truth[:, None], weight, content)
+            return ClipBatch(views, regions, truth[:, None], weight, content, parts)
         chosen = self._other_pairs(caption, pair)
         picked = caption.gather(1, chosen)
         spread = chosen[..., None].expand(-1, -1, 4)
@@ -224,7 +260,7 @@ class ClipData(LightningDataModule):
         return ClipBatch(
             views, torch.cat((regions, touched[0] | touched[1]), dim=1),
             torch.cat((truth[:, None], self.truth[picked.clamp(min=0)]), dim=1),
-            torch.cat((weight, (seen & (picked >= 0)).float()), dim=1), content)
+            torch.cat((weight, (seen & (picked >= 0)).float()), dim=1), content, parts)
 
     def _other_pairs(self, caption: Tensor, pair: Tensor) -> Tensor:
         """Return (B, regions) pairs of each scene: the drawn one and different random ones."""

@@ -23,6 +23,7 @@ from hoi_perception.networks.region_readout import masked_class_tokens
 from hoi_trainer.clip.data import ClipBatch
 from hoi_trainer.clip.pairs import TEMPLATES
 from hoi_trainer.detector.module import parameter_groups
+from hoi_trainer.synthetic.people import PARTS
 from hoi_trainer.synthetic.vocabulary import OBJECTS
 from hoi_trainer.training.weights import read_weights
 from lightning.pytorch import LightningModule
@@ -96,9 +97,10 @@ class ClipModule(LightningModule):
     config's. start_from: weights written by an earlier run, whose position embedding is resized
     if need be (half-size images teach most of it in a quarter of the time). patch_dropout:
     largest share of patches left out of a training view; the share is drawn anew for each batch,
-    so that the class token copes with missing patches. content_weight: weight of an auxiliary
-    loss that asks each patch token which objects the patch shows; without it a transformer of
-    this size sees tens of thousands of pairs before it tells objects apart.
+    so that the class token copes with missing patches. content_weight: weight of two auxiliary
+    losses that ask each patch token which objects and which parts of a body (hands and their
+    shape, feet, the way a face is turned) the patch shows; without them a transformer of this
+    size sees tens of thousands of pairs before it tells objects apart.
     """
 
     def __init__(self, model: str, learning_rate: float = 1e-3, weight_decay: float = 0.1,
@@ -116,6 +118,8 @@ class ClipModule(LightningModule):
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.patch_dropout, self.content_weight = patch_dropout, content_weight
         self.content = nn.Linear(self.network.visual.class_embedding.shape[0], 1 + len(OBJECTS))
+        self.parts = nn.Linear(self.network.visual.class_embedding.shape[0], len(PARTS))
+        nn.init.constant_(self.parts.bias, -4.0)  # most patches show none
         self.tokens: List[Tensor] = []
 
     def on_fit_start(self) -> None:
@@ -139,12 +143,14 @@ class ClipModule(LightningModule):
 
     def loss(self, batch: ClipBatch, stage: str) -> Tensor:
         """Return the contrastive loss and log it with the share of right best captions."""
-        keep, regions, weight, content = None, batch.regions, batch.weight, batch.content
+        keep, regions, weight = None, batch.regions, batch.weight
+        content, parts = batch.content, batch.parts
         if stage == 'train' and self.patch_dropout > 0:
             keep = self._kept_patches(len(regions), regions.shape[-1])
             regions = regions.gather(2, keep[:, None].expand(-1, regions.shape[1], -1))
             weight = weight * (regions.sum(-1) > 0)
             content = content.gather(1, keep[..., None].expand(-1, -1, content.shape[-1]))
+            parts = parts.gather(1, keep[..., None].expand(-1, -1, parts.shape[-1]))
         tokens = visual_tokens(self.network, batch.images, keep)
         views = region_features(self.network, tokens, regions).flatten(0, 1)
         texts = self.text_features()
@@ -155,12 +161,15 @@ class ClipModule(LightningModule):
             loss = contrastive_loss(logits, truth, weight)
             shown = self.content(tokens[:, 1:].float()).log_softmax(-1)
             content_loss = -(content * shown).sum(-1).mean()
+            parts_loss = functional.binary_cross_entropy_with_logits(
+                self.parts(tokens[:, 1:].float()), parts, reduction='none').sum(-1).mean()
         with torch.no_grad():
             right = truth.gather(1, logits.argmax(1, keepdim=True))[:, 0] > 0
             accuracy = (right * weight).sum() / weight.sum().clamp(min=1.0)
         self.log_dict({f'{stage}/loss': loss.detach(), f'{stage}/accuracy': accuracy,
-                       f'{stage}/content': content_loss.detach()}, batch_size=len(batch.images))
-        return loss + self.content_weight * content_loss
+                       f'{stage}/content': content_loss.detach(),
+                       f'{stage}/parts': parts_loss.detach()}, batch_size=len(batch.images))
+        return loss + self.content_weight * (content_loss + 2 * parts_loss)
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""

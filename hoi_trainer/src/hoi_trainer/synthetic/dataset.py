@@ -23,6 +23,7 @@ from typing import Tuple
 
 import cv2
 from hoi_trainer.synthetic.cast import World
+from hoi_trainer.synthetic.people import parts_of
 from hoi_trainer.synthetic.render import boxes_of, draw, hidden, without
 from hoi_trainer.synthetic.scene import sample_world
 from hoi_trainer.synthetic.vocabulary import pair_caption, scene_caption
@@ -40,7 +41,8 @@ class SceneRecord:
     boxes: (N, 4) float32, visible extent, pixels. labels: (N,) int64 into `OBJECTS`. triplets:
     (T, 3) int64 (human, verb in `VERBS`, object), instance indices. caption: all interactions.
     pairs: a row (human, object, caption) for every ordered pair of a person and another
-    instance, those without interaction included ('a person and a cup').
+    instance, those without interaction included ('a person and a cup'). parts: (M, 3) float32
+    visible body parts as x, y in pixels and index into `people.PARTS`.
     """
 
     width: int
@@ -50,6 +52,7 @@ class SceneRecord:
     triplets: np.ndarray
     caption: str
     pairs: Tuple[Tuple[int, int, str], ...]
+    parts: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,18 @@ def scene_rng(split: str, index: int, seed: int = WORLD_SEED) -> np.random.Gener
         np.random.SeedSequence([seed, SPLITS.index(split), index])))
 
 
-def describe(world: World, boxes: np.ndarray) -> dict:
+def visible_parts(world: World, instances: np.ndarray) -> list:
+    """Return [x, y, part] of the body parts that nothing covers; instances: (H, W) map."""
+    found = []
+    for owner, person in enumerate(world.people, start=1):
+        for x, y, part in parts_of(*person).tolist():
+            inside = 0 <= x < world.width and 0 <= y < world.height
+            if inside and instances[int(y), int(x)] == owner:
+                found.append([round(x, 1), round(y, 1), int(part)])
+    return found
+
+
+def describe(world: World, boxes: np.ndarray, parts: list) -> dict:
     """Return the JSON record of a drawn world."""
     labels, n = world.labels.tolist(), len(world.people)
     verbs = {}
@@ -88,7 +102,7 @@ def describe(world: World, boxes: np.ndarray) -> dict:
     return {'width': world.width, 'height': world.height, 'boxes': boxes.astype(int).tolist(),
             'labels': labels, 'triplets': [list(t) for t in world.triplets],
             'caption': scene_caption([(v, labels[o]) for _, v, o in world.triplets], labels),
-            'pairs': pairs}
+            'pairs': pairs, 'parts': parts}
 
 
 def make_scene(split: str, index: int, size: Tuple[int, int] = (480, 360),
@@ -103,7 +117,8 @@ def make_scene(split: str, index: int, size: Tuple[int, int] = (480, 360),
             boxes = boxes_of(instances, len(areas))
             gone = hidden(world, instances, areas, boxes)
             if not gone.any():
-                return image, instances, describe(world, boxes)
+                return image, instances, describe(
+                    world, boxes, visible_parts(world, instances))
             world = without(world, gone)
             if not world.people or not world.things:
                 break
@@ -160,6 +175,7 @@ def load(directory) -> SyntheticSet:
                 np.array(raw['boxes'], np.float32).reshape(-1, 4),
                 np.array(raw['labels'], np.int64),
                 np.array(raw['triplets'], np.int64).reshape(-1, 3), raw['caption'],
-                tuple((h, o, caption) for h, o, caption in raw['pairs'])))
+                tuple((h, o, caption) for h, o, caption in raw['pairs']),
+                np.array(raw['parts'], np.float32).reshape(-1, 3)))
     return SyntheticSet(np.load(directory / 'images.npy', mmap_mode='r'),
                         np.load(directory / 'instance_maps.npy', mmap_mode='r'), tuple(scenes))

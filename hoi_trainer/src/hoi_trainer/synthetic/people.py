@@ -32,6 +32,10 @@ BETWEEN_LEGS, BEFORE_BODY, IN_FRONT = 1.5 * DETAIL, 5 * DETAIL, 9 * DETAIL
 
 FIST, FINGER, OPEN = 0, 1, 2
 
+PARTS: Tuple[str, ...] = ('fist', 'finger', 'open hand', 'foot', 'face', 'face left', 'face right')
+"""Body parts whose places are recorded; the first three are the styles of a hand."""
+FOOT, FACE, FACE_LEFT, FACE_RIGHT = 3, 4, 5, 6
+
 
 @dataclass(frozen=True)
 class Body:
@@ -168,6 +172,21 @@ def shapes_of(body: Body, posture: Posture) -> List[tuple]:
         (capsule(shoulder + (hip - shoulder) * 0.1, hip, 0.082 * wide, 0.068 * wide), body.shirt))
     add(4, *_head(body, head, posture.gaze))
     return layers
+
+
+def parts_of(body: Body, posture: Posture) -> np.ndarray:
+    """Return where the drawn body parts are, (5, 3) as x, y in pixels and index into `PARTS`."""
+    h, f, hip = body.height, posture.facing, posture.hip
+    shoulder = shoulder_of(hip, posture.lean, f, h)
+    rows = []
+    for k, side in enumerate((-1, 1)):
+        start = shoulder + [0.022 * side * f * h, 0.025 * h]
+        wrist = limb(start, posture.hands[k], UPPER_ARM * h, FORE_ARM * h, f)[1]
+        ankle = limb(hip + [0.012 * side * h, 0], posture.feet[k], THIGH * h, SHIN * h, -f)[1]
+        rows += [(*wrist, posture.styles[k]), (*ankle, FOOT)]
+    face = FACE if posture.gaze is None else (
+        FACE_RIGHT if np.cos(posture.gaze) > 0 else FACE_LEFT)
+    return np.array([*rows, (*head_of(hip, posture.lean, f, h), face)])
 
 
 def torso_box(body: Body, posture: Posture) -> np.ndarray:

@@ -19,7 +19,7 @@ import math
 from typing import Dict, Iterator, List, Tuple
 
 from hoi_trainer.synthetic.cast import World
-from hoi_trainer.synthetic.dataset import describe, scene_rng, WORLD_SEED
+from hoi_trainer.synthetic.dataset import describe, scene_rng, visible_parts, WORLD_SEED
 from hoi_trainer.synthetic.people import FIST, head_of, HIP, Posture
 from hoi_trainer.synthetic.posing import LOOK
 from hoi_trainer.synthetic.render import boxes_of, draw, hidden
@@ -175,5 +175,5 @@ def _frame(world: World, image, instances, gone, seconds: float) -> SequenceFram
         triplets=tuple((index[h], v, index[o]) for h, v, o in world.triplets
                        if h in index and o in index))
     instances = table[instances]
-    record = describe(seen, boxes_of(instances, len(keep)))
+    record = describe(seen, boxes_of(instances, len(keep)), visible_parts(seen, instances))
     return SequenceFrame(image, instances, record, keep + 1, seconds)

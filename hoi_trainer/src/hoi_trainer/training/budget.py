@@ -74,7 +74,7 @@ class Budget(Callback):
         self.seconds_used += now - self._last
         self._last = now
         self.samples_used += trainer.world_size * trainer.datamodule.batch_size
-        if trainer.global_step % self.report_every == 0:
+        if trainer.is_global_zero and trainer.global_step % self.report_every == 0:
             rate = self.samples_used / max(self.seconds_used, 1e-6)
             metrics = ' '.join(f'{name.split("/")[-1]} {float(value):.3f}' for name, value
                                in trainer.callback_metrics.items() if name.startswith('train/'))
