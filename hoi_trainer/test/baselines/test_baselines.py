@@ -16,8 +16,12 @@
 
 import json
 
-from hoi_trainer.synthetic import baselines, generate, load
-from hoi_trainer.synthetic.baselines import average_precision, geometry, pairs_of, run_baselines
+from hoi_trainer.baselines import run
+from hoi_trainer.baselines.classifiers import geometry
+from hoi_trainer.baselines.pairs import average_precision, pairs_of
+from hoi_trainer.clip.module import build_model
+from hoi_trainer.synthetic import generate, load
+from hoi_trainer.training.weights import write_weights
 import numpy as np
 import pytest
 
@@ -57,9 +61,15 @@ def test_all_pairs_of_people_are_enumerated(world):
 
 
 def test_both_baselines_train_and_report(world, tmp_path, monkeypatch):
-    monkeypatch.setattr(baselines, 'LEARNING_RATES', (1e-3,))
-    report = run_baselines(world, tmp_path / 'report.json', 'cpu', 0.15, crop=32, width=8)
-    assert json.loads((tmp_path / 'report.json').read_text()) == report
+    config = {'embed_dim': 16,
+              'vision_cfg': {'image_size': 32, 'layers': 2, 'width': 32, 'head_width': 16,
+                             'patch_size': 16},
+              'text_cfg': {'context_length': 16, 'vocab_size': 49408, 'width': 16, 'heads': 2,
+                           'layers': 1}}
+    write_weights(build_model(config), config, tmp_path / 'clip.safetensors')
+    monkeypatch.setattr(run, 'MLP_RATES', (1e-3,))
+    report = run.run_baselines(world, tmp_path / 'clip.safetensors', minutes=0.15)
+    json.dumps(report)
     for name in ('geometry_mlp', 'crop_classifier'):
         assert 0 < report[name]['map'] <= 1 and report[name]['steps'] > 0
         assert len(report[name]['ap']) == report['combinations']
