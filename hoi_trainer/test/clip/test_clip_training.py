@@ -19,7 +19,9 @@ from hoi_trainer.clip.data import (
     hull,
     into_window,
     pair_windows,
+    padded_parts,
     patch_content,
+    patch_parts,
     SceneStore,
     seen_share,
 )
@@ -34,6 +36,7 @@ from hoi_trainer.clip.module import (
 from hoi_trainer.clip.pairs import caption_set, pair_table, verb_prompts
 from hoi_trainer.detector.data import padded_labels
 from hoi_trainer.synthetic import generate, load, NO_INTERACTION, VERBS
+from hoi_trainer.synthetic.people import PARTS
 from hoi_trainer.training.images import ImageStore
 import numpy as np
 import pytest
@@ -60,7 +63,8 @@ def _views(data):
     table = pair_table(data.scenes, views.captions, 480, 360)
     pixels = SceneStore(ImageStore(data.images, 'cpu', False),
                         ImageStore(data.instance_maps, 'cpu', False),
-                        torch.from_numpy(padded_labels(data.scenes)))
+                        torch.from_numpy(padded_labels(data.scenes)),
+                        padded_parts(data.scenes))
     views.add_split('train', pixels, table, 'cpu')
     return views
 
@@ -197,3 +201,16 @@ def test_patch_content_is_the_share_of_pixels_by_class():
     assert shares[0, 0, [0, 4]].tolist() == [0.5, 0.5]
     assert shares[0, 3, 1] == 1
     assert torch.allclose(shares.sum(-1), torch.ones(1, 4))
+
+
+@pytest.mark.parametrize('window, flip, patch, part', [
+    ((0.0, 0.0, 1.0, 1.0), False, 1, 'face left'),
+    ((0.0, 0.0, 1.0, 1.0), True, 0, 'face right'),
+    ((0.5, 0.0, 1.0, 0.5), False, 2, 'face left'),
+    ((0.0, 0.5, 1.0, 1.0), False, None, None),
+], ids=['whole image', 'mirrored', 'zoomed in', 'outside the window'])
+def test_body_parts_are_found_in_the_patch_that_shows_them(window, flip, patch, part):
+    parts = torch.tensor([[[0.7, 0.4, PARTS.index('face left')], [-1.0, -1, -1]]])
+    found = patch_parts(parts, torch.tensor([window]), torch.tensor([flip]), 2)
+    assert found.shape == (1, 4, len(PARTS))
+    assert found.nonzero().tolist() == ([] if patch is None else [[0, patch, PARTS.index(part)]])
