@@ -13,10 +13,17 @@
 # limitations under the License.
 
 """
-Import the trainer before its tests are.
+What must hold before any test is imported.
 
-pytest names a test module after its path (`hoi_trainer.test...`) and would otherwise take the
-directory `hoi_trainer` of the checkout for the package.
+One thread per process: tests run side by side, and threads that wait for each other on busy cores
+are many times slower than one thread.
+
+The trainer is imported first: pytest names a test module after its path (`hoi_trainer.test...`) and
+would otherwise take the directory `hoi_trainer` of the checkout for the package.
 """
 
-import hoi_trainer  # noqa: F401
+import os
+
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+import hoi_trainer  # noqa: E402, F401
