@@ -18,12 +18,12 @@ What must hold before any test is imported.
 One thread per process: tests run side by side, and threads that wait for each other on busy cores
 are many times slower than one thread.
 
-The trainer is imported first: pytest names a test module after its path (`hoi_trainer.test...`) and
-would otherwise take the directory `hoi_trainer` of the checkout for the package.
+The trainer is imported first: pytest names a test module after its path (`hoi_trainer.test...`)
+and would otherwise take the directory `hoi_trainer` of the checkout for the package.
 """
 
 import os
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
-import hoi_trainer  # noqa: E402, F401
+import hoi_trainer  # noqa: F401
