@@ -181,6 +181,11 @@ class DenseDetector(nn.Module):
             if isinstance(module, ResidualBlock):
                 nn.init.zeros_(module.second.norm.weight)
 
+    @property
+    def query_dim(self) -> int:
+        """Length of a query."""
+        return self.config.head_width
+
     def dense(self, images: Tensor) -> DensePredictions:
         """Return the predictions of every location for (B, 3, H, W) normalised images."""
         if tuple(images.shape[-2:]) != tuple(self.config.image_size):

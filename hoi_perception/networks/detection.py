@@ -23,7 +23,8 @@ class Detections(NamedTuple):
     """
     Fixed top-K instances per image, sorted by falling score; padded entries have score 0.
 
-    boxes: (B, K, 4) as (x1, y1, x2, y2), normalised to 0..1 of the network image, origin top left.
+    boxes: (B, K, 4) as (x1, y1, x2, y2), normalised to 0..1 of the network image, origin top left;
+    where the caller asked for it they may reach outside.
     scores: (B, K) in 0..1. labels: (B, K) int64, the detector's class index. queries: (B, K, D)
     one feature vector per instance (D may be 0). coefficients: (B, K, M) mask embedding per
     instance (M = 0: no masks). prototypes: (B, M, h, w) pixel embedding; the mask logits of an

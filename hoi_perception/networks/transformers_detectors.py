@@ -55,26 +55,38 @@ def _without_downloads(config: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def corners(boxes: Tensor) -> Tensor:
-    """Return (..., 4) centre-size boxes as corners, cut to 0..1."""
+    """Return (..., 4) centre-size boxes as corners."""
     centre, half = boxes[..., :2], boxes[..., 2:] / 2
-    return torch.cat([centre - half, centre + half], -1).clamp(0, 1)
+    return torch.cat([centre - half, centre + half], -1)
 
 
 class TransformersDetector(nn.Module):
-    """A transformers model with `Detections` as its output; `model` holds the weights."""
+    """
+    A transformers model with `Detections` as its output; `model` holds the weights.
 
-    def __init__(self, model: nn.Module, top_k: int = 100) -> None:
+    Queries are the last decoder layer's states (for DETR after the decoder's norm). clip_boxes:
+    cut boxes to the image; else they may reach outside of it, as the model says.
+    """
+
+    def __init__(self, model: nn.Module, top_k: int = 100, clip_boxes: bool = True) -> None:
         super().__init__()
         self.model = model
         self.top_k = top_k
+        self.clip_boxes = clip_boxes
         self.softmax = type(model).__name__ in SOFTMAX
 
     @classmethod
     def from_config(cls, architecture: str, config: Mapping[str, Any],
-                    top_k: int = 100) -> 'TransformersDetector':
+                    top_k: int = 100, clip_boxes: bool = True) -> 'TransformersDetector':
         """Return the detector with random weights; never downloads anything."""
         kind = architecture_class(architecture)
-        return cls(kind(kind.config_class.from_dict(_without_downloads(dict(config)))), top_k)
+        return cls(kind(kind.config_class.from_dict(_without_downloads(dict(config)))), top_k,
+                   clip_boxes)
+
+    @property
+    def query_dim(self) -> int:
+        """Length of a query."""
+        return self.model.config.d_model
 
     def forward(self, images: Tensor) -> Detections:
         """Return the best entries of (B, 3, H, W) normalised images."""
@@ -90,6 +102,8 @@ class TransformersDetector(nn.Module):
             scores, index = probabilities.flatten(1).topk(count)
             query, labels = index // classes, index % classes
         boxes = _rows(corners(output.pred_boxes), query)
+        if self.clip_boxes:
+            boxes = boxes.clamp(0, 1)
         queries = _rows(output.last_hidden_state, query)
         masks = getattr(output, 'pred_masks', None)
         if masks is None:

@@ -31,7 +31,7 @@ from typing import Any, Dict, Literal, Mapping, Optional, Tuple, Union
 
 from hoi_perception.core.errors import BundleError
 from hoi_perception.core.vocabulary import DEFAULT_TEMPLATE, Verb, Vocabulary
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, model_validator, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 import torch
@@ -50,11 +50,19 @@ class _Spec(BaseModel):
 
 
 class ImageSpec(_Spec):
-    """Network input: size in pixels, how the image gets there, and normalisation of 0..1 RGB."""
+    """
+    Network input: size in pixels, how the image gets there, and normalisation of 0..1 RGB.
+
+    `shortest_edge` keeps the shape: the short side becomes `height`, unless the long one would
+    then exceed `width` (DETR's rule, see `preprocess.shortest_edge_size`). Such images differ in
+    size, so they run one by one in eager mode; an engine of fixed shape needs `letterbox`.
+    `bicubic` is Pillow's, to the bit; `bilinear` is torch's and faster.
+    """
 
     height: int = Field(ge=8, le=4096)
     width: int = Field(ge=8, le=4096)
-    resize: Literal['stretch', 'letterbox'] = 'stretch'
+    resize: Literal['stretch', 'letterbox', 'shortest_edge'] = 'stretch'
+    interpolation: Literal['bilinear', 'bicubic'] = 'bilinear'
     mean: Tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: Tuple[float, float, float] = (1.0, 1.0, 1.0)
 
@@ -65,6 +73,9 @@ class DetectorSpec(_Spec):
 
     classes: name of each class index, '' for an index that means nothing; empty = the
     vocabulary's objects in order. architecture: the transformers class (empty for `dense`).
+    suppress: class-wise non-maximum suppression of a set predictor's boxes too (UPT, LAIN); a
+    dense detector's are always thinned. clip_boxes: cut boxes to the image before the heads see
+    them; those of a scene always are.
     """
 
     kind: Literal['dense', 'transformers']
@@ -73,28 +84,51 @@ class DetectorSpec(_Spec):
     architecture: str = ''
     classes: Tuple[str, ...] = ()
     top_k: int = Field(default=100, ge=1, le=1000)
+    suppress: bool = False
+    clip_boxes: bool = True
 
 
 class ClipSpec(_Spec):
-    """The CLIP model: an open_clip model configuration and its input."""
+    """
+    The CLIP model: an open_clip model configuration and its input.
+
+    after_detector: the image is made from the one already resized for the detector (LAIN).
+    """
 
     config: Dict[str, Any]
     preprocessing: ImageSpec
+    after_detector: bool = False
 
 
 class HeadSpec(_Spec):
     """
-    An interaction head; `region_readout` is DEFR's training-free read-out and has no file.
+    An interaction head.
 
-    temperature: factor on the cosine, None = CLIP's own. The exponents weigh the detector's
-    scores of human and object.
+    kind: `region_readout` is DEFR's training-free read-out and has no file; the weights of others
+    are in `heads/<name>.safetensors`. config: the head's own configuration. text: `clip` encodes
+    phrases with the bundle's CLIP; `lain` takes them from `heads/<name>.text.safetensors`, as
+    LAIN's released checkpoints need. temperature: factor on the cosine, None = CLIP's own. The
+    exponents weigh the detector's scores of human and object.
     """
 
-    kind: Literal['region_readout'] = 'region_readout'
+    kind: Literal['region_readout', 'lain'] = 'region_readout'
+    config: Dict[str, Any] = {}
+    text: Literal['clip', 'lain'] = 'clip'
     activation: Literal['softmax', 'sigmoid'] = 'softmax'
     temperature: Optional[float] = Field(default=None, gt=0, le=1000)
     human_exponent: float = Field(default=1.0, ge=0, le=20)
     object_exponent: float = Field(default=1.0, ge=0, le=20)
+
+    @model_validator(mode='after')
+    def _lain_text_has_no_background(self) -> 'HeadSpec':
+        if self.text == 'lain' and self.activation == 'softmax':
+            raise ValueError('text lain has no background phrases: activation must be sigmoid')
+        return self
+
+    def weight_files(self, name: str) -> Tuple[str, ...]:
+        """Return the files of a head of that name, relative to the bundle."""
+        files = [] if self.kind == 'region_readout' else [f'heads/{name}.safetensors']
+        return tuple(files + [f'heads/{name}.text.safetensors'] * (self.text == 'lain'))
 
 
 class VerbSpec(_Spec):
@@ -124,8 +158,9 @@ class Thresholds(_Spec):
 
 
 class Buckets(_Spec):
-    """Padded sizes: candidate pairs and prompt rows per frame."""
+    """Padded sizes: instances, candidate pairs and prompt rows per frame."""
 
+    instances: Tuple[int, ...] = Field(default=(8, 16, 30, 200), min_length=1)
     pairs: Tuple[int, ...] = Field(default=(16, 64, 435), min_length=1)
     rows: Tuple[int, ...] = Field(default=(32, 128, 640), min_length=1)
 
@@ -207,9 +242,11 @@ class Bundle:
             if found.suffix.lower() in PICKLES:
                 raise BundleError(f'{found} is a pickle file, which can run code when loaded: '
                                   'remove it; bundles hold safetensors only.')
-        needed = {'detector.safetensors', 'clip.safetensors'} - set(spec.files)
-        if needed:
-            raise BundleError(f'{path / MANIFEST}: files does not name {sorted(needed)[0]}.')
+        needed = ['detector.safetensors', 'clip.safetensors']
+        needed += [file for name, head in spec.heads.items() for file in head.weight_files(name)]
+        for file in needed:
+            if file not in spec.files:
+                raise BundleError(f'{path / MANIFEST}: files does not name {file}.')
         for name, expected in spec.files.items():
             _check_file(path, name, expected if verify else None)
         spec.core_vocabulary()

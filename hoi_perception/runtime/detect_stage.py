@@ -52,17 +52,30 @@ class DetectStage:
         spec = bundle.spec
         self.network = load_detector(bundle, device)
         self.transform = ImageTransform(spec.detector.preprocessing, device)
-        self.set_prediction = spec.detector.kind != 'dense'
+        self.query_dim: int = self.network.query_dim
+        self._thin = spec.detector.kind == 'dense' or spec.detector.suppress
+        self._clip = spec.detector.clip_boxes
         self._nms_iou = spec.thresholds.nms_iou
         self._objects = np.array(class_map(spec), dtype=np.int64)
 
-    def detect(self, images: Tensor) -> Tuple[Detections, np.ndarray]:
+    def prepare(self, images: Sequence[np.ndarray]) -> List[Tensor]:
+        """Return resized images as network inputs, one tensor per run of equal sizes."""
+        runs: List[List[np.ndarray]] = []
+        for image in images:
+            if runs and runs[-1][0].shape == image.shape:
+                runs[-1].append(image)
+            else:
+                runs.append([image])
+        return [self.transform.normalise(run) for run in runs]
+
+    def detect(self, inputs: Sequence[Tensor]) -> Tuple[Detections, np.ndarray]:
         """
         Run the network; also return (B, K, 6) boxes, scores and labels on the host.
 
         This copy is the stage's only synchronisation with the device.
         """
-        output = self.network(images)
+        outputs = [self.network(images) for images in inputs]
+        output = outputs[0] if len(outputs) == 1 else Detections(*map(torch.cat, zip(*outputs)))
         packed = torch.cat([output.boxes, output.scores[..., None],
                             output.labels[..., None].to(output.boxes.dtype)], -1)
         host = packed.cpu().numpy()
@@ -73,19 +86,21 @@ class DetectStage:
 
     def find(self, host: np.ndarray, placement: Placement, width: int, height: int) -> Found:
         """Return the instances of one image from its (K, 6) rows, best first."""
-        spec = self.transform.spec
         scores, classes = host[:, 4], host[:, 5].astype(np.int64)
         known = (classes >= 0) & (classes < len(self._objects))
         labels = np.where(known, self._objects[np.where(known, classes, 0)], -1)
-        size = np.array([spec.width, spec.height] * 2, dtype=np.float32)
-        boxes = box_arithmetic.clip(placement.to_source(host[:, :4] * size), width, height)
-        usable = (scores > 0) & (labels >= 0) & ((boxes[:, 2:] - boxes[:, :2]) > MIN_SIDE).all(1)
+        size = np.array([placement.width, placement.height] * 2, dtype=np.float32)
+        boxes = placement.to_source(host[:, :4] * size)
+        usable = (scores > 0) & (labels >= 0)
+        if self._clip:
+            boxes = box_arithmetic.clip(boxes, width, height)
+            usable &= ((boxes[:, 2:] - boxes[:, :2]) > MIN_SIDE).all(1)
         rows = np.flatnonzero(usable)
-        if self.set_prediction:
-            rows = rows[np.argsort(-scores[rows], kind='stable')]
-        else:
+        if self._thin:
             rows = rows[box_arithmetic.nms(boxes[rows], scores[rows], labels[rows],
                                            self._nms_iou)]
+        else:
+            rows = rows[np.argsort(-scores[rows], kind='stable')]
         return Found(Instances(boxes[rows], scores[rows], labels[rows]), rows)
 
     def masks(self, output: Detections, image: int, rows: np.ndarray, boxes: np.ndarray,
@@ -97,11 +112,11 @@ class DetectStage:
         prototypes = output.prototypes[image]
         logits = output.coefficients[image, index] @ prototypes.flatten(1)
         grids = logits.view(-1, *prototypes.shape[1:]).float().cpu().numpy()
-        spec = self.transform.spec
+        size = placement.width, placement.height
         return instance_masks(
             grids, boxes, width, height,
-            (placement.scale_x / spec.width, placement.scale_y / spec.height),
-            (placement.offset_x / spec.width, placement.offset_y / spec.height))
+            (placement.scale_x / size[0], placement.scale_y / size[1]),
+            (placement.offset_x / size[0], placement.offset_y / size[1]))
 
 
 def check_instances(instances: Optional[Sequence[Optional[Instances]]], count: int,

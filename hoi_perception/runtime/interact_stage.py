@@ -12,13 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From pairs to scored triplets: CLIP tokens, region read-out, verbs, detector priors."""
+"""From pairs to scored triplets: interaction head, verbs, detector priors."""
 
-from typing import List, NamedTuple, Sequence
+from typing import List, NamedTuple
 
 from hoi_perception.core.errors import BundleError, HoiError
-from hoi_perception.core.pairs import Pairs
-from hoi_perception.core.scene import Instances, NONE
+from hoi_perception.core.scene import NONE
 from hoi_perception.core.scoring import (
     detector_prior,
     Ranked,
@@ -26,30 +25,15 @@ from hoi_perception.core.scoring import (
     ScoringRule,
     top_triplets,
 )
-from hoi_perception.networks.region_readout import RegionReadout
 from hoi_perception.runtime.bundle import Bundle
+from hoi_perception.runtime.heads import load_head
 from hoi_perception.runtime.loading import load_clip
-from hoi_perception.runtime.preprocess import ImageTransform, Placement
+from hoi_perception.runtime.pair_batch import PairBatch
+from hoi_perception.runtime.preprocess import ImageTransform
 from hoi_perception.runtime.prompts import PromptSet
 import numpy as np
 import torch
 from torch import Tensor
-
-
-class PairBatch(NamedTuple):
-    """
-    Candidate pairs of a batch, padded to one bucket, on the device.
-
-    human_boxes, object_boxes: (B, P, 4) network pixels. human_scores, object_scores: (B, P).
-    labels: (B, P) int64 object index. mask: (B, P) bool, False for padding.
-    """
-
-    human_boxes: Tensor
-    object_boxes: Tensor
-    human_scores: Tensor
-    object_scores: Tensor
-    labels: Tensor
-    mask: Tensor
 
 
 class Verdict(NamedTuple):
@@ -61,7 +45,7 @@ class Verdict(NamedTuple):
 
 
 class InteractStage:
-    """CLIP and the interaction head of the bundle."""
+    """CLIP and one interaction head of the bundle."""
 
     def __init__(self, bundle: Bundle, head: str, device: torch.device) -> None:
         if head not in bundle.spec.heads:
@@ -71,32 +55,17 @@ class InteractStage:
         self.device = device
         self.clip, self.trunk = load_clip(bundle, device)
         self.transform = ImageTransform(bundle.spec.clip.preprocessing, device)
-        self.readout = RegionReadout(self.trunk)
+        self.after_detector = bundle.spec.clip.after_detector
+        self.head = load_head(bundle, head, self.trunk)
         self.rule = ScoringRule(
             spec.activation == 'softmax',
             spec.temperature or float(self.clip.logit_scale.exp()),
             spec.human_exponent, spec.object_exponent)
 
-    def pack(self, instances: Sequence[Instances], pairs: Sequence[Pairs],
-             placements: Sequence[Placement], size: int) -> PairBatch:
-        """Pad the pairs of every image to `size` and move them to the device in one transfer."""
-        table = np.zeros((len(pairs), size, 12), dtype=np.float32)
-        for row, (found, pair, placement) in enumerate(zip(instances, pairs, placements)):
-            count, boxes = len(pair.human), placement.to_network(found.boxes)
-            table[row, :count, 0:4] = boxes[pair.human]
-            table[row, :count, 4:8] = boxes[pair.object]
-            table[row, :count, 8] = found.scores[pair.human]
-            table[row, :count, 9] = found.scores[pair.object]
-            table[row, :count, 10] = found.labels[pair.object]
-            table[row, :count, 11] = 1
-        at = torch.from_numpy(table).to(self.device)
-        return PairBatch(at[..., 0:4], at[..., 4:8], at[..., 8], at[..., 9], at[..., 10].long(),
-                         at[..., 11] > 0)
-
     def score(self, features: Tensor, batch: PairBatch, prompts: PromptSet, rule: ScoringRule,
               count: int) -> Ranked:
         """Return the best (pair, phrase) entries of every image, on the device."""
-        labels = batch.labels
+        labels = batch.object_labels
         probabilities = row_probabilities(
             features, prompts.embeddings, prompts.validity.T[labels], prompts.background[labels],
             prompts.background_valid[labels], rule)

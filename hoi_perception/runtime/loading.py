@@ -45,7 +45,7 @@ def build_detector(spec: BundleSpec) -> nn.Module:
             return DenseDetector(DenseDetectorConfig.from_mapping(detector.config)).eval()
         from hoi_perception.networks.transformers_detectors import TransformersDetector
         return TransformersDetector.from_config(
-            detector.architecture, detector.config, detector.top_k).eval()
+            detector.architecture, detector.config, detector.top_k, detector.clip_boxes).eval()
     except (TypeError, ValueError, KeyError) as error:
         raise BundleError(f'{spec.name}: the detector cannot be built from its configuration: '
                           f'{error}') from error
@@ -58,7 +58,8 @@ def class_map(spec: BundleSpec) -> Tuple[int, ...]:
     return tuple(objects.index(name) if name in objects else -1 for name in names)
 
 
-def _fill(module: nn.Module, bundle: Bundle, name: str) -> None:
+def fill_weights(module: nn.Module, bundle: Bundle, name: str) -> None:
+    """Load one of the bundle's files into the module, strictly; raises `BundleError`."""
     try:
         module.load_state_dict(bundle.tensors(name))
     except RuntimeError as error:
@@ -70,7 +71,7 @@ def _fill(module: nn.Module, bundle: Bundle, name: str) -> None:
 def load_detector(bundle: Bundle, device: torch.device) -> nn.Module:
     """Return the detector with its weights on the device."""
     module = build_detector(bundle.spec)
-    _fill(module, bundle, 'detector.safetensors')
+    fill_weights(module, bundle, 'detector.safetensors')
     if isinstance(module, DenseDetector):
         module.fold_normalisation()
     return module.requires_grad_(False).eval().to(device)
@@ -83,5 +84,5 @@ def load_clip(bundle: Bundle, device: torch.device) -> Tuple[Any, ClipTrunk]:
         trunk = ClipTrunk(model.visual)
     except ValueError as error:
         raise BundleError(f'{bundle.path}: {error}') from error
-    _fill(model, bundle, 'clip.safetensors')
+    fill_weights(model, bundle, 'clip.safetensors')
     return model.to(device), trunk.to(device).eval()

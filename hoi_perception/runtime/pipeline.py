@@ -18,16 +18,17 @@ The whole way of a frame, without ROS: RGB in, `Scene` out.
 Node, replay, `hoi detect`, evaluation and tests all call this one object.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import math
 from pathlib import Path
 import time
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
-from hoi_perception.core.errors import HoiError
+from hoi_perception.core.boxes import clip
+from hoi_perception.core.errors import BundleError, HoiError
 from hoi_perception.core.masks import triplet_masks
 from hoi_perception.core.pairs import bucket_for, candidate_pairs, Pairs, select_instances
-from hoi_perception.core.scene import Instances, Mask, Scene, Triplets
+from hoi_perception.core.scene import Instances, Mask, NONE, Scene, Triplets
 from hoi_perception.core.scoring import ScoringRule
 from hoi_perception.core.vocabulary import Vocabulary
 from hoi_perception.networks.detection import Detections
@@ -35,8 +36,10 @@ from hoi_perception.runtime.bundle import Bundle
 from hoi_perception.runtime.detect_stage import check_instances, DetectStage, Found
 from hoi_perception.runtime.interact_stage import InteractStage, Verdict
 from hoi_perception.runtime.loading import choose_device
+from hoi_perception.runtime.pair_batch import Chosen, pack_pairs, PairBatch
 from hoi_perception.runtime.preprocess import check_rgb, Placement
 from hoi_perception.runtime.prompts import PromptSet, PromptStore
+from hoi_perception.runtime.text import text_encoder
 import numpy as np
 import torch
 
@@ -84,10 +87,11 @@ class Result(NamedTuple):
 
 
 class _Frame(NamedTuple):
-    """One image between the stages."""
+    """One image between the stages; picture: what CLIP's image is made from."""
 
     width: int
     height: int
+    picture: np.ndarray
     placement: Optional[Placement]
     rows: np.ndarray
     instances: Instances
@@ -135,8 +139,18 @@ class HoiPipeline:
         self.options = options
         self._detect = DetectStage(self.bundle, self.device)
         self._interact = InteractStage(self.bundle, self.head, self.device)
-        self.prompts = PromptStore(self._interact.clip, self.bundle.spec)
+        self._check_queries()
+        self.prompts = PromptStore(
+            text_encoder(self.bundle, self.head, self._interact.clip), self.bundle.spec,
+            self.bundle.spec.heads[self.head])
         self.model_id = f'{self.bundle.model_id}/{self.head}'
+
+    def _check_queries(self) -> None:
+        wanted, given = self._interact.head.query_dim, self._detect.query_dim
+        if wanted not in (0, given):
+            raise BundleError(f'{self.bundle.path}: head {self.head} reads detector queries of '
+                              f'length {wanted}, the detector gives {given}: they were not '
+                              'trained together.')
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -162,7 +176,7 @@ class HoiPipeline:
         images = [check_rgb(image) for image in images]
         given = check_instances(instances, len(images), len(prompts.vocabulary.objects))
         frames = self._instances(images, given, prompts, options, clock)
-        verdicts = self._interactions(images, frames, prompts, options, clock)
+        verdicts = self._interactions(frames, prompts, options, clock)
         results = [self._scene(frame, verdict, prompts, options)
                    for frame, verdict in zip(frames, verdicts)]
         clock.lap('masks')
@@ -171,16 +185,19 @@ class HoiPipeline:
     def _instances(self, images: Sequence[np.ndarray], given: Sequence[Optional[Instances]],
                    prompts: PromptSet, options: PipelineOptions, clock: _Clock) -> List[_Frame]:
         missing = [i for i, item in enumerate(given) if item is None]
+        resized = {i: self._detect.transform.resize(images[i]) for i in range(len(images))
+                   if given[i] is None or self._interact.after_detector}
         detected: Dict[int, Tuple[Found, Placement, Tuple[Detections, int]]] = {}
         if missing:
-            inputs, placements = self._detect.transform([images[i] for i in missing])
+            inputs = self._detect.prepare([resized[i] for i in missing])
             clock.lap('preprocess')
             output, host = self._detect.detect(inputs)
             clock.lap('detect')
             for row, i in enumerate(missing):
                 height, width = images[i].shape[:2]
-                found = self._detect.find(host[row], placements[row], width, height)
-                detected[i] = found, placements[row], (output, row)
+                placement = self._detect.transform.place(height, width)
+                found = self._detect.find(host[row], placement, width, height)
+                detected[i] = found, placement, (output, row)
         frames = []
         for i, (image, item) in enumerate(zip(images, given)):
             height, width = image.shape[:2]
@@ -192,8 +209,9 @@ class HoiPipeline:
             chosen = _take(found.instances, kept)
             pairs = candidate_pairs(chosen.scores, chosen.labels == prompts.vocabulary.human,
                                     self._budget(options))
-            frames.append(_Frame(width, height, placement, found.rows[kept], chosen, pairs,
-                                 source))
+            picture = resized[i] if self._interact.after_detector else image
+            frames.append(_Frame(width, height, picture, placement, found.rows[kept], chosen,
+                                 pairs, source))
         clock.lap('select')
         return frames
 
@@ -206,28 +224,43 @@ class HoiPipeline:
         largest = max(self.bundle.spec.buckets.pairs)
         return min(int(_or(options.pair_budget, largest)), largest)
 
-    def _interactions(self, images: Sequence[np.ndarray], frames: Sequence[_Frame],
-                      prompts: PromptSet, options: PipelineOptions,
-                      clock: _Clock) -> List[Optional[Verdict]]:
+    def _interactions(self, frames: Sequence[_Frame], prompts: PromptSet,
+                      options: PipelineOptions, clock: _Clock) -> List[Optional[Verdict]]:
         stage, spec = self._interact, self.bundle.spec
-        most = max(len(frame.pairs.human) for frame in frames)
-        if most == 0:
+        if not any(len(frame.pairs.human) for frame in frames):
             return [None] * len(frames)
-        inputs, placements = stage.transform(images)
+        images = stage.transform.normalise(
+            [stage.transform.resize(frame.picture) for frame in frames])
         clock.lap('preprocess')
-        batch = stage.pack([frame.instances for frame in frames],
-                           [frame.pairs for frame in frames], placements,
-                           bucket_for(most, spec.buckets.pairs))
+        batch = self._pack(frames)
         clock.lap('select')
-        tokens = stage.trunk.tokens_before_last(inputs)
+        encoded = stage.head.encode(images)
         clock.lap('encode')
-        features = stage.readout(tokens, batch.human_boxes, batch.object_boxes)
+        features = stage.head.features(encoded, batch, prompts)
         clock.lap('interact')
         ranked = stage.score(features, batch, prompts, self._rule(options), options.max_triplets)
         threshold = _or(options.triplet_threshold, spec.thresholds.triplet)
         verdicts = stage.verdicts(ranked, prompts, threshold)
         clock.lap('score')
         return list(verdicts)
+
+    def _pack(self, frames: Sequence[_Frame]) -> PairBatch:
+        """Pad to the smallest buckets that hold every image of the batch."""
+        stage, buckets = self._interact, self.bundle.spec.buckets
+        instances = max(len(frame.instances) for frame in frames)
+        pairs = max(len(frame.pairs.human) for frame in frames)
+        queries = next((frame.output[0].queries for frame in frames if frame.output), None)
+        chosen = []
+        for frame in frames:
+            rows = np.full(len(frame.rows), NONE)
+            if frame.output is not None:
+                output, image = frame.output
+                rows = frame.rows + image * output.queries.shape[1]
+            chosen.append(Chosen(frame.instances, frame.pairs, rows,
+                                 stage.transform.place(frame.height, frame.width)))
+        return pack_pairs(chosen, max(instances, bucket_for(instances, buckets.instances)),
+                          bucket_for(pairs, buckets.pairs), queries, stage.head.query_dim,
+                          self.device)
 
     def _rule(self, options: PipelineOptions) -> ScoringRule:
         rule = self._interact.rule
@@ -249,6 +282,8 @@ class HoiPipeline:
             position[human], position[thing], verdict.verb, verdict.scores)
         instances = _take(found, kept)
         masks: List[Mask] = []
+        if frame.output is not None:  # boxes given from outside are published as given
+            instances = replace(instances, boxes=clip(instances.boxes, frame.width, frame.height))
         if options.masks and frame.output is not None and frame.placement is not None:
             output, row = frame.output
             masks = self._detect.masks(output, row, frame.rows[kept], instances.boxes,

@@ -19,6 +19,7 @@ from typing import List, NamedTuple, Sequence, Tuple
 from hoi_perception.core.errors import FrameError
 from hoi_perception.runtime.bundle import ImageSpec
 import numpy as np
+from PIL import Image
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -31,13 +32,15 @@ class Placement(NamedTuple):
     Where the source image lies in the network image.
 
     A source pixel (x, y) lies at (x * scale_x + offset_x, y * scale_y + offset_y) in network
-    pixels.
+    pixels. width, height: size of the network image in pixels.
     """
 
     scale_x: float
     scale_y: float
     offset_x: float
     offset_y: float
+    width: int
+    height: int
 
     def to_network(self, boxes: np.ndarray) -> np.ndarray:
         """Return (n, 4) source boxes in network pixels."""
@@ -52,6 +55,23 @@ class Placement(NamedTuple):
 
     def _offset(self) -> np.ndarray:
         return np.array([self.offset_x, self.offset_y] * 2)
+
+
+def shortest_edge_size(height: int, width: int, short: int, longest: int) -> Tuple[int, int]:
+    """
+    Return (height, width) after DETR's resizing rule, as torchvision truncates it.
+
+    The short side becomes `short`, or what keeps the long one at about `longest`; the long side
+    follows, truncated (it may come out one pixel above `longest`). An image whose short side fits
+    already stays as it is.
+    """
+    least, most = min(height, width), max(height, width)
+    if most / least * short > longest:
+        short = max(1, round(longest * least / most))
+    if least == short:
+        return height, width
+    long = int(short * most / least)
+    return (long, short) if height > width else (short, long)
 
 
 def check_rgb(rgb: np.ndarray) -> np.ndarray:
@@ -82,9 +102,9 @@ class ImageTransform:
     """
     Resize and normalise images for one network.
 
-    Resizing is antialiased bilinear on uint8 on the CPU (torch's vector kernels; measured in
+    Bilinear resizing is antialiased on uint8 on the CPU (torch's vector kernels; measured in
     benchmarks/pipeline_throughput.py), so the result does not depend on the device; only the small
-    image travels to it.
+    image travels to it. Bicubic resizing is Pillow's, bit for bit what Pillow-based training saw.
     """
 
     def __init__(self, spec: ImageSpec, device: torch.device) -> None:
@@ -93,31 +113,54 @@ class ImageTransform:
         self._scale, self._shift = (1 / (255 * std)).to(device), (-mean / std).to(device)
 
     def __call__(self, images: Sequence[np.ndarray]) -> Tuple[Tensor, List[Placement]]:
-        """Return (B, 3, height, width) float and where each image lies; images are checked."""
+        """
+        Return (B, 3, height, width) float and where each image lies; images are checked.
+
+        With `shortest_edge` all images of a call must have one size.
+        """
         placements = [self.place(*image.shape[:2]) for image in images]
-        small = torch.cat([self._resize(*item) for item in zip(images, placements)])
-        return small.to(self.device).float() * self._scale + self._shift, placements
+        return self.normalise([self.resize(image) for image in images]), placements
+
+    def normalise(self, images: Sequence[np.ndarray]) -> Tensor:
+        """Return resized (h, w, 3) uint8 images as (B, 3, h, w) float on the device."""
+        small = torch.cat([_pixels(image) for image in images])
+        return small.to(self.device).float() * self._scale + self._shift
 
     def place(self, height: int, width: int) -> Placement:
         """Return where an image of that size lies."""
         rows, columns = self.spec.height, self.spec.width
-        if self.spec.resize == 'stretch':
-            return Placement(columns / width, rows / height, 0.0, 0.0)
+        if self.spec.resize == 'shortest_edge':
+            rows, columns = shortest_edge_size(height, width, rows, columns)
+        if self.spec.resize != 'letterbox':
+            return Placement(columns / width, rows / height, 0.0, 0.0, columns, rows)
         scale = min(columns / width, rows / height)
         inner_w, inner_h = max(1, round(width * scale)), max(1, round(height * scale))
-        return Placement(inner_w / width, inner_h / height,
-                         (columns - inner_w) // 2, (rows - inner_h) // 2)
+        return Placement(inner_w / width, inner_h / height, (columns - inner_w) // 2,
+                         (rows - inner_h) // 2, columns, rows)
 
-    def _resize(self, image: np.ndarray, at: Placement) -> Tensor:
+    def resize(self, image: np.ndarray) -> np.ndarray:
+        """Return a checked image as (h, w, 3) uint8 of the network's size."""
         height, width = image.shape[:2]
+        at = self.place(height, width)
         inner = (max(1, round(height * at.scale_y)), max(1, round(width * at.scale_x)))
-        pixels = torch.from_numpy(image).permute(2, 0, 1)[None]
         if inner != (height, width):
-            pixels = interpolate(pixels, inner, mode='bilinear', antialias=True)
-        if inner == (self.spec.height, self.spec.width):
-            return pixels
-        grey = torch.tensor(self.spec.mean).mul(255).round().to(torch.uint8).view(1, 3, 1, 1)
-        canvas = grey.expand(1, 3, self.spec.height, self.spec.width).contiguous()
+            image = self._scaled(image, *inner)
+        if inner == (at.height, at.width):
+            return image
+        grey = np.round(np.float32(self.spec.mean) * 255).astype(np.uint8)
+        canvas = np.empty((at.height, at.width, 3), np.uint8)
+        canvas[:] = grey
         top, left = int(at.offset_y), int(at.offset_x)
-        canvas[:, :, top:top + inner[0], left:left + inner[1]] = pixels
+        canvas[top:top + inner[0], left:left + inner[1]] = image
         return canvas
+
+    def _scaled(self, image: np.ndarray, height: int, width: int) -> np.ndarray:
+        if self.spec.interpolation == 'bicubic':
+            picture = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
+            return np.array(picture)
+        small = interpolate(_pixels(image), (height, width), mode='bilinear', antialias=True)
+        return small[0].permute(1, 2, 0).numpy()
+
+
+def _pixels(image: np.ndarray) -> Tensor:
+    return torch.from_numpy(image).permute(2, 0, 1)[None]

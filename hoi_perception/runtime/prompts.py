@@ -25,21 +25,37 @@ itself gets it as a verb like any other, with the background phrase, in place of
 
 from dataclasses import dataclass, replace
 import threading
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import List, Optional, Protocol, Sequence, Tuple
 
 from hoi_perception.core.errors import VocabularyError
 from hoi_perception.core.pairs import bucket_for
 from hoi_perception.core.scene import NONE
 from hoi_perception.core.vocabulary import MAX_VERBS, parse_verbs, Verb, Vocabulary
-from hoi_perception.networks.clip import encode_text
-from hoi_perception.runtime.bundle import BundleSpec
+from hoi_perception.runtime.bundle import BundleSpec, HeadSpec
 import numpy as np
 import torch
-from torch import nn, Tensor
+from torch import Tensor
 
 MAX_ROWS = 640
 NO_INTERACTION = 'no_interaction'
-_CACHE_LIMIT = 8192
+
+
+class TextEncoder(Protocol):
+    """
+    Where the embeddings of a prompt set come from; safe to use from several threads.
+
+    verbs: phrases to (n, D) unit-norm rows. objects: names to the (n + 1, D) embeddings that
+    heads read beside the boxes, last row for no object. verb_is_approximate,
+    object_is_approximate: the embedding stands in for one that training would have given.
+    """
+
+    def verbs(self, phrases: Sequence[str]) -> Tensor: ...
+
+    def objects(self, names: Sequence[str]) -> Tensor: ...
+
+    def verb_is_approximate(self, phrase: str) -> bool: ...
+
+    def object_is_approximate(self, name: str) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -49,9 +65,12 @@ class PromptSet:
 
     version: from 1, 0 = not activated. phrases: text of each used row. embeddings: (R, D) unit
     norm on the device, R padded to a bucket with zero rows. verb_of_row: (R,) int64, NONE for
-    padding. validity: (R, objects) bool on the device. background: (objects, D).
-    background_valid: (objects,) bool. unknown_objects: object names of the verbs that the
-    vocabulary does not have (their rows never fire until such objects are added).
+    padding. validity: (R, objects) bool on the device. background: (objects, D), zeros where the
+    head does not score with a softmax. background_valid: (objects,) bool. object_embeddings:
+    (objects + 1, D), last row for no object; zeros where the head does not read them.
+    unknown_objects: object names of the verbs that the vocabulary does not have (their rows never
+    fire until such objects are added). approximate: verbs and objects whose embedding is a
+    stand-in, because the head was trained with learned text that they were not part of.
     """
 
     vocabulary: Vocabulary
@@ -62,7 +81,9 @@ class PromptSet:
     validity: Tensor
     background: Tensor
     background_valid: Tensor
+    object_embeddings: Tensor
     unknown_objects: Tuple[str, ...] = ()
+    approximate: Tuple[str, ...] = ()
 
 
 def article(noun: str) -> str:
@@ -75,6 +96,12 @@ def fill(template: str, verb: str = '', thing: str = '') -> str:
     noun = thing.replace('_', ' ') or 'something'
     text = template.format(verb=verb, object=noun, article=article(noun) if thing else '')
     return ' '.join(text.split())
+
+
+def object_phrases(objects: Sequence[str]) -> List[str]:
+    """Return the phrases whose embeddings tell a head what a box holds, 'nothing' last."""
+    return [fill('a photo of {article} {object}', thing=name) for name in objects] + [
+        'a photo of nothing']
 
 
 def _is_background(verb: Verb) -> bool:
@@ -107,12 +134,12 @@ def lay_out_rows(vocabulary: Vocabulary, background: str) -> Tuple[List[str], Li
 class PromptStore:
     """The current prompt set and the way to a new one; safe to use from several threads."""
 
-    def __init__(self, clip: nn.Module, spec: BundleSpec) -> None:
-        self._clip, self._spec = clip, spec
-        self._phrases = {verb.name: verb.phrase for verb in spec.vocabulary.verbs if verb.phrase}
+    def __init__(self, text: TextEncoder, spec: BundleSpec, head: HeadSpec) -> None:
+        self._text, self._spec, self._head = text, spec, head
+        known = {verb.name: verb.phrase for verb in spec.vocabulary.verbs if verb.phrase}
+        self._phrases = {**{name.replace('_', ' '): known[name] for name in known}, **known}
         self._base = spec.core_vocabulary()
-        self._cache: Dict[str, Tensor] = {}
-        self._encoding, self._swapping = threading.Lock(), threading.Lock()
+        self._swapping = threading.Lock()
         self._current = replace(self._compile(self._base), version=1)
 
     @property
@@ -160,33 +187,39 @@ class PromptStore:
                                   f'bucket holds {rows}: '
                                   'give fewer verbs or objects per verb.')
         padding = rows - len(phrases)
-        background = self._encode([fill(self._spec.vocabulary.background, '', thing)
-                                   for thing in vocabulary.objects])
-        embeddings = self._encode(phrases)
-        taken = np.zeros(len(vocabulary.objects), dtype=bool)
-        for index, verb in enumerate(vocabulary.verbs):
-            if _is_background(verb):
-                taken |= vocabulary.validity[index]
-        device = background.device
+        embeddings = self._text.verbs(phrases)
+        device = embeddings.device
+        background, background_valid = self._background(vocabulary, embeddings)
+        things = embeddings.new_zeros(len(vocabulary.objects) + 1, embeddings.shape[1]) \
+            if self._head.kind == 'region_readout' else self._text.objects(vocabulary.objects)
         return PromptSet(
             vocabulary, 0, tuple(phrases),
-            torch.cat([embeddings, embeddings.new_zeros(padding, background.shape[1])]),
+            torch.cat([embeddings, embeddings.new_zeros(padding, embeddings.shape[1])]),
             np.array(verbs + [NONE] * padding, dtype=np.int64),
             torch.from_numpy(np.pad(validity, ((0, padding), (0, 0)))).to(device),
-            background, torch.from_numpy(~taken).to(device),
+            background, torch.from_numpy(background_valid).to(device), things,
             tuple(dict.fromkeys(name for verb in vocabulary.verbs for name in verb.objects or ()
-                                if name not in vocabulary.objects)))
+                                if name not in vocabulary.objects)),
+            self._approximate(vocabulary, phrases, verbs))
 
-    def _encode(self, phrases: Sequence[str]) -> Tensor:
-        with self._encoding:
-            new = [p for p in dict.fromkeys(phrases) if p not in self._cache]
-            if len(self._cache) + len(new) > _CACHE_LIMIT:
-                self._cache.clear()
-                new = list(dict.fromkeys(phrases))
-            self._cache.update(zip(new, encode_text(self._clip, new)))
-            if not phrases:
-                return encode_text(self._clip, [])
-            return torch.stack([self._cache[p] for p in phrases])
+    def _background(self, vocabulary: Vocabulary, like: Tensor) -> Tuple[Tensor, np.ndarray]:
+        """Return each object's background phrase, and where no verb of its own says the same."""
+        free = np.ones(len(vocabulary.objects), dtype=bool)
+        if self._head.activation != 'softmax':
+            return like.new_zeros(len(free), like.shape[1]), ~free
+        for index, verb in enumerate(vocabulary.verbs):
+            if _is_background(verb):
+                free &= ~vocabulary.validity[index]
+        return self._text.verbs([fill(self._spec.vocabulary.background, '', thing)
+                                 for thing in vocabulary.objects]), free
+
+    def _approximate(self, vocabulary: Vocabulary, phrases: Sequence[str],
+                     verbs: Sequence[int]) -> Tuple[str, ...]:
+        names = [vocabulary.verbs[verb].name for phrase, verb in zip(phrases, verbs)
+                 if self._text.verb_is_approximate(phrase)]
+        if self._head.kind != 'region_readout':
+            names += filter(self._text.object_is_approximate, vocabulary.objects)
+        return tuple(dict.fromkeys(names))
 
 
 def replace_objects(vocabulary: Vocabulary, objects: Tuple[str, ...]) -> Vocabulary:

@@ -20,9 +20,10 @@ from bundles import tiny_bundle, tiny_spec
 from hoi_perception.core.errors import VocabularyError
 from hoi_perception.core.scene import NONE
 from hoi_perception.networks.clip import encode_text
-from hoi_perception.runtime.bundle import VerbSpec, VocabularySpec
+from hoi_perception.runtime.bundle import HeadSpec, VerbSpec, VocabularySpec
 from hoi_perception.runtime.loading import load_clip
 from hoi_perception.runtime.prompts import PromptStore
+from hoi_perception.runtime.text import ClipText
 import pytest
 import torch
 
@@ -35,7 +36,7 @@ def clip(tmp_path_factory):
 
 @pytest.fixture
 def store(clip):
-    return PromptStore(clip, tiny_spec())
+    return PromptStore(ClipText(clip), tiny_spec(), HeadSpec())
 
 
 def test_the_bundles_vocabulary_is_version_one_with_a_row_per_valid_pair(store):
@@ -113,7 +114,7 @@ def test_an_explicit_no_interaction_replaces_the_implicit_background(clip):
     verbs = (VerbSpec(name='ride', objects=('bicycle',)),
              VerbSpec(name='no_interaction', objects=('bicycle',)))
     spec = tiny_spec(vocabulary=VocabularySpec(objects=('person', 'bicycle', 'cup'), verbs=verbs))
-    now = PromptStore(clip, spec).current
+    now = PromptStore(ClipText(clip), spec, HeadSpec()).current
     assert now.phrases[1] == 'a photo of a person and a bicycle'
     assert now.background_valid.tolist() == [True, False, True]
 

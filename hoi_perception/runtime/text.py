@@ -1,0 +1,132 @@
+# Copyright 2026 The hoi_perception authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Where prompt embeddings come from: CLIP as it is, or the learned text of a LAIN checkpoint."""
+
+import threading
+from typing import Any, Dict, Sequence
+
+from hoi_perception.core.errors import BundleError, VocabularyError
+from hoi_perception.networks.clip import encode_text
+# from hoi_perception.networks.lain_text import encode_prompts
+from hoi_perception.runtime.bundle import Bundle
+from hoi_perception.runtime.prompts import lay_out_rows, object_phrases, TextEncoder
+import torch
+from torch import nn, Tensor
+from torch.nn.functional import normalize
+
+_CACHE_LIMIT = 8192
+
+
+class _Cache:
+    """Embeddings by phrase; one thread encodes at a time."""
+
+    def __init__(self, encode: Any) -> None:
+        self._encode, self._lock = encode, threading.Lock()
+        self._known: Dict[str, Tensor] = {}
+
+    def __call__(self, phrases: Sequence[str]) -> Tensor:
+        with self._lock:
+            new = [p for p in dict.fromkeys(phrases) if p not in self._known]
+            if len(self._known) + len(new) > _CACHE_LIMIT:
+                self._known.clear()
+                new = list(dict.fromkeys(phrases))
+            if new:
+                self._known.update(zip(new, self._encode(new)))
+            return torch.stack([self._known[p] for p in phrases])
+
+
+class ClipText:
+    """CLIP's own text encoder: any phrase, nothing approximated."""
+
+    def __init__(self, clip: nn.Module) -> None:
+        self._encode = _Cache(lambda phrases: encode_text(clip, phrases))
+
+    def verbs(self, phrases: Sequence[str]) -> Tensor:
+        return self._encode(phrases)
+
+    def objects(self, names: Sequence[str]) -> Tensor:
+        return self._encode(object_phrases(names))
+
+    def verb_is_approximate(self, phrase: str) -> bool:
+        return False
+
+    def object_is_approximate(self, name: str) -> bool:
+        return False
+
+
+class LainText:
+    """
+    The text of a released LAIN checkpoint: its own verbs exactly, others by its mean context.
+
+    tensors: `verbs` (V, D) unit-norm rows of the bundle's verbs, `objects` (O + 1, D) embeddings
+    of its objects as the checkpoint holds them, and, only where the bundle's CLIP has its text
+    tower, `context` (n, W) shared or (V, n, W) per verb, the learned vectors before each phrase.
+    phrases, objects: what the rows of `verbs` and `objects` stand for.
+    """
+
+    def __init__(self, tensors: Dict[str, Tensor], phrases: Sequence[str],
+                 objects: Sequence[str], clip: nn.Module) -> None:
+        self._verbs = dict(zip(phrases, tensors['verbs']))
+        self._objects = dict(zip(objects, tensors['objects']))
+        self._nothing = tensors['objects'][-1]
+        self._unknown_object = tensors['objects'][:-1].mean(0)
+        self.context = tensors.get('context')
+        if self.context is not None:
+            mean = self.context if self.context.ndim == 2 else self.context.mean(0)
+            self._new_verbs = _Cache(lambda new: normalize(encode_prompts(
+                clip, [f'{phrase}.' for phrase in new], mean), dim=-1))
+            self._new_objects = _Cache(lambda new: encode_prompts(clip, new))
+
+    def verbs(self, phrases: Sequence[str]) -> Tensor:
+        new = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._verbs]
+        if new and self.context is None:
+            raise VocabularyError(
+                f'prompt {new[0]!r} is none of the {len(self._verbs)} that this head was trained '
+                'with, and the bundle cannot encode others: LAIN checkpoints hold no token '
+                'embedding. Import the checkpoint again with --clip, which supplies it.')
+        rows = {**self._verbs, **dict(zip(new, self._new_verbs(new) if new else ()))}
+        return torch.stack([rows[phrase] for phrase in phrases])
+
+    def objects(self, names: Sequence[str]) -> Tensor:
+        new = [name for name in dict.fromkeys(names) if name not in self._objects]
+        rows = dict(self._objects)
+        if new and self.context is not None:
+            rows.update(zip(new, self._new_objects(object_phrases(new)[:-1])))
+        return torch.stack([rows.get(name, self._unknown_object) for name in names]
+                           + [self._nothing])
+
+    def verb_is_approximate(self, phrase: str) -> bool:
+        shared = self.context is not None and self.context.ndim == 2
+        return phrase not in self._verbs and not shared
+
+    def object_is_approximate(self, name: str) -> bool:
+        return name not in self._objects and self.context is None
+
+
+def text_encoder(bundle: Bundle, head: str, clip: nn.Module) -> TextEncoder:
+    """Return the head's text encoder on CLIP's device; raises `BundleError`."""
+    if bundle.spec.heads[head].text == 'clip':
+        return ClipText(clip)
+    name = f'heads/{head}.text.safetensors'
+    device = next(clip.parameters()).device
+    tensors = {key: value.to(device) for key, value in bundle.tensors(name).items()}
+    vocabulary = bundle.spec.core_vocabulary()
+    phrases, _, _ = lay_out_rows(vocabulary, bundle.spec.vocabulary.background)
+    counts = [len(tensors.get(key, ())) for key in ('verbs', 'objects')]
+    if counts != [len(phrases), len(vocabulary.objects) + 1]:
+        raise BundleError(
+            f'{bundle.path / name} holds {counts[0]} verbs and {counts[1]} objects, expected '
+            f'{len(phrases)} and {len(vocabulary.objects) + 1} for the vocabulary in the bundle.')
+    return LainText(tensors, phrases, vocabulary.objects, clip)
