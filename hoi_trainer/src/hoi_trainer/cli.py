@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The `hoi-trainer` command: synth, fit, evaluate, export-synthetic."""
+"""The `hoi-trainer` command: synth, fit, evaluate, data, export-synthetic."""
 
 # typer reads its options from default values.
 # ruff: noqa: B008
@@ -29,6 +29,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
                   help='Train and evaluate the models of hoi_perception.')
 evaluate = typer.Typer(no_args_is_help=True, help='Measure a trained model on a held-out split.')
 app.add_typer(evaluate, name='evaluate')
+data = typer.Typer(no_args_is_help=True, help='Look at annotated data sets.')
+app.add_typer(data, name='data')
 
 
 @app.command()
@@ -110,6 +112,23 @@ def export_synthetic(
                         for name, value in json.loads(path.read_text()).items()
                         if isinstance(value, (int, float)) and name != 'seconds'})
     typer.echo(module.export_synthetic(detector, clip, directory, figures))
+
+
+@data.command()
+def check(path: Path = typer.Argument(..., help='annotation file, or directory of `synth`'),
+          images: Optional[Path] = typer.Option(None, help='directory of the photos'),
+          object_order: Optional[str] = typer.Option(
+              None, help='coco or hico, where a HICO-DET JSON does not tell'),
+          coco: Optional[Path] = typer.Option(None, help='COCO instances of original V-COCO'),
+          ids: Optional[Path] = typer.Option(None, help='list of image ids of original V-COCO'),
+          limit: Optional[int] = typer.Option(None, min=1, help='problems shown per kind [all]'),
+          ) -> None:
+    """Name every problem of a data set; exit code 0 if it can be used, 2 if not."""
+    from hoi_trainer.datasets.check import check_data, print_check
+    found = check_data(path, images, object_order, coco, ids)
+    print_check(found, typer.echo, limit)
+    if not found.clean:
+        raise typer.Exit(2)
 
 
 def _report(metrics: dict, output: Optional[Path]) -> None:
