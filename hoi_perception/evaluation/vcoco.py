@@ -28,7 +28,7 @@ equal scores is arbitrary; here they keep the order of images, then of detection
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple, Tuple
+from typing import Iterator, NamedTuple, Sequence, Tuple
 
 from hoi_perception.evaluation import average_precision
 from hoi_perception.evaluation.matching import best_truth, box_overlap, first_claims, same_group
@@ -103,6 +103,21 @@ class VcocoDetections:
         found = roles[person, action, slot]
         return VcocoDetections(images, persons, AgentRows(who, what, agent_scores[who, what]),
                                RoleRows(person, action, found[:, 4], slot, found[:, :4]))
+
+    @staticmethod
+    def concatenate(parts: Sequence['VcocoDetections']) -> 'VcocoDetections':
+        """Return the detections of all parts (one or more), such as images one by one."""
+        starts = np.cumsum([0] + [len(part.images) for part in parts])
+
+        def joined(kind: str) -> Iterator[np.ndarray]:
+            for name in getattr(parts[0], kind)._fields:
+                columns = [np.asarray(getattr(getattr(part, kind), name)) for part in parts]
+                if name == 'person':
+                    columns = [rows + start for rows, start in zip(columns, starts)]
+                yield np.concatenate(columns)
+        return VcocoDetections(np.concatenate([part.images for part in parts]),
+                               np.concatenate([part.persons for part in parts]),
+                               AgentRows(*joined('agents')), RoleRows(*joined('roles')))
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,11 @@ def test_overlap_by_hand(second, last_pixel, overlap):
     assert found[0] == pytest.approx(overlap)
 
 
+@pytest.mark.parametrize('box', [[5., 5, 5, 5], [9., 9, 1, 1]], ids=['no area', 'inside out'])
+def test_such_a_box_does_not_even_overlap_itself(box):
+    assert box_overlap(np.array([box]), np.array([box])).tolist() == [0]
+
+
 def test_overlaps_stay_in_single_precision():
     box = np.array([[0, 0, 3, 1]], np.float32)
     assert box_overlap(box, box).dtype == np.float32

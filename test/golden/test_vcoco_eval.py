@@ -79,3 +79,15 @@ def test_means_over_25_and_24_roles_equal_the_official_ones(path):
             assert 100 * result.role_mean(scenario, point) == pytest.approx(
                 means[f'role_s{scenario}_{name}'], abs=1e-4)
     assert (result.role_count(True), result.role_count()) == (25, 24)
+
+
+@pytest.mark.parametrize('path', FILES)
+def test_one_image_at_a_time_gives_the_same(path):
+    data, truth = np.load(golden_case(path)), _truth_of_arrays(path)
+    names = ('det_image', 'det_person_box', 'det_agent_score', 'det_role')
+    parts = [VcocoDetections.from_dense(*(data[name][data['det_image'] == image]
+                                          for name in names))
+             for image in range(len(data['image_id']))]
+    streamed = evaluate(VcocoDetections.concatenate(parts), truth)
+    np.testing.assert_array_equal(streamed.agent, _evaluate(path, truth).agent)
+    np.testing.assert_array_equal(streamed.role, _evaluate(path, truth).role)
