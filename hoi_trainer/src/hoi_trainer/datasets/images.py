@@ -97,7 +97,7 @@ class ArrayImages:
 
     def _array(self) -> np.ndarray:
         try:
-            array = _memory_map(self.path)
+            array = _memory_map(self.path, self.path.stat().st_mtime_ns)
         except (OSError, ValueError, EOFError) as error:
             raise HoiError(f'{self.path} cannot be opened as an array of images ({error}): make '
                            'the split again with `hoi-trainer synth`.') from error
@@ -128,5 +128,6 @@ def _folders(directory: Path) -> Tuple[Path, ...]:
 
 
 @lru_cache(maxsize=8)
-def _memory_map(path: Path) -> np.ndarray:
+def _memory_map(path: Path, written: int) -> np.ndarray:
+    """Open a file once per process and version; written: its time of modification."""
     return np.load(path, mmap_mode='r')

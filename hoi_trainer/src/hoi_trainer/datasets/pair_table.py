@@ -14,7 +14,7 @@
 
 """What an annotation file says, a row per pair, before it is trusted; and what is wrong in it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, List, Optional, Tuple
 
 from hoi_perception.core.errors import HoiError
@@ -72,12 +72,12 @@ def zero_based(boxes: np.ndarray, one_based: bool) -> np.ndarray:
 def find_problems(table: PairTable, source: Optional[ImageSource] = None) -> Tuple[Problem, ...]:
     """Return what reading found and what boxes, pairs, names and images (if given) show."""
     found = list(table.problems)
+    if source is not None:
+        table, of_images = _measured(table, source)
+        found += of_images
     for side, raw in (('human', table.human_boxes), ('object', table.object_boxes)):
         found += _box_problems(table, side, raw)
-    found += _pair_problems(table) + _record_problems(table)
-    if source is not None:
-        found += _image_problems(table, source)
-    return tuple(found)
+    return tuple(found + _pair_problems(table) + _record_problems(table))
 
 
 def to_dataset(table: PairTable, source: Optional[ImageSource] = None) -> HoiDataset:
@@ -165,17 +165,20 @@ def _record_problems(table: PairTable) -> List[Problem]:
     return found
 
 
-def _image_problems(table: PairTable, source: ImageSource) -> List[Problem]:
-    found = []
-    for name, size in zip(table.images, table.sizes.tolist()):
+def _measured(table: PairTable, source: ImageSource) -> Tuple[PairTable, List[Problem]]:
+    """Return the table with the sizes it lacked, and what is wrong with the images."""
+    found, sizes = [], table.sizes.copy()
+    for index, (name, size) in enumerate(zip(table.images, table.sizes.tolist())):
         try:
             real = list(source.size(name))
         except HoiError as error:
             found.append(Problem('image_unreadable', ERROR, table.file, name,
                                  'the image cannot be read', str(error), 'an image file'))
             continue
-        if all(size) and real != size:
+        if not any(size):
+            sizes[index] = real
+        elif real != size:
             found.append(Problem('image_size', ERROR, table.file, name,
                                  'the image is not as large as annotated',
                                  f'{real[0]} x {real[1]}', f'{size[0]} x {size[1]}'))
-    return found
+    return replace(table, sizes=sizes), found

@@ -77,6 +77,10 @@ def read_synthetic(directory: Path) -> PairTable:
 def _read_scene(reader: RowReader, index: int, line: str) -> None:
     """Add one scene: instance boxes and labels, triplets (human, verb, object) of instances."""
     raw = _parse(line)
+    if raw is None:
+        name = reader.start_image(str(index))
+        reader.error('record_malformed', name, f'line {index + 1}', line, 'one JSON object')
+        return
     name = reader.start_image(str(index), [raw.get('width'), raw.get('height')])
     boxes = reader.boxes(raw.get('boxes'), name, 'boxes')
     labels = reader.indices(raw.get('labels'), name, 'labels')
@@ -105,13 +109,13 @@ def _read_scene(reader: RowReader, index: int, line: str) -> None:
     reader.add(index, keep, boxes[human], boxes[thing], verb, labels[thing])
 
 
-def _parse(line: str) -> dict:
-    """Return a line's record, {} for anything else: its missing fields are then named."""
+def _parse(line: str) -> Optional[dict]:
+    """Return a line's record, None for anything else."""
     try:
         raw = json.loads(line)
     except (ValueError, RecursionError):
-        return {}
-    return raw if isinstance(raw, dict) else {}
+        return None
+    return raw if isinstance(raw, dict) else None
 
 
 def _triplets(reader: RowReader, value: Any, name: str) -> Optional[np.ndarray]:
