@@ -175,7 +175,7 @@ def load_clip(name: str, weights: str, size: Optional[int]) -> Tuple[nn.Module, 
         ClipTrunk(model.visual)
     except ValueError as error:
         raise BundleError(f'CLIP model {name!r}: {error}') from error
-    path = weights if pretrained is None else _download(pretrained, weights)
+    path = weights if pretrained is None else download_clip(pretrained, weights)
     try:
         open_clip.load_checkpoint(model, path, strict=True, weights_only=True)
     except Exception as error:
@@ -189,7 +189,8 @@ def load_clip(name: str, weights: str, size: Optional[int]) -> Tuple[nn.Module, 
         height=height, width=width, mean=tuple(mean), std=tuple(std)))
 
 
-def _download(pretrained: Dict[str, Any], tag: str) -> str:
+def download_clip(pretrained: Dict[str, Any], tag: str) -> str:
+    """Return the path of downloaded open_clip weights; raises `BundleError`."""
     try:
         return open_clip.download_pretrained(pretrained, prefer_hf_hub=True)
     except Exception as error:

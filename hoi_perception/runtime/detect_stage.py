@@ -15,7 +15,7 @@
 """From images to instances: detector, duplicates removed, boxes in source pixels."""
 
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple
+from typing import cast, List, Optional, Sequence, Tuple
 
 from hoi_perception.core import boxes as box_arithmetic
 from hoi_perception.core.errors import HoiError
@@ -52,7 +52,7 @@ class DetectStage:
         spec = bundle.spec
         self.network = load_detector(bundle, device)
         self.transform = ImageTransform(spec.detector.preprocessing, device)
-        self.query_dim: int = self.network.query_dim
+        self.query_dim = int(cast(int, self.network.query_dim))
         self._thin = spec.detector.kind == 'dense' or spec.detector.suppress
         self._clip = spec.detector.clip_boxes
         self._nms_iou = spec.thresholds.nms_iou

@@ -40,8 +40,10 @@ class PairHead(Protocol):
     features: that and the pairs to (B, P, embed_dim) unit-norm features.
     """
 
-    network: nn.Module
     query_dim: int
+
+    @property
+    def network(self) -> nn.Module: ...
 
     def encode(self, images: Tensor) -> Tensor: ...
 

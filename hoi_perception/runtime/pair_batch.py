@@ -95,23 +95,28 @@ def pack_pairs(images: Sequence[Chosen], instances: int, pairs: int, queries: Op
     None where it did not run; they are picked on the device and never copied to the host.
     query_dim: D of the result; 0 leaves them out.
     """
-    batch, width = len(images), instances * _INSTANCE
-    table = np.zeros((batch, width + pairs * _PAIR), dtype=np.float32)
-    for row, (found, pair, source, placement) in zip(table, images):
-        things = row[:width].reshape(instances, _INSTANCE)[:len(found)]
-        things[:, :4] = placement.to_network(found.boxes)
-        things[:, 4], things[:, 5], things[:, 6], things[:, 7] = found.scores, found.labels, 1, \
-            source
-        couples = row[width:].reshape(pairs, _PAIR)[:len(pair.human)]
-        couples[:, 0], couples[:, 1], couples[:, 2] = pair.human, pair.object, 1
+    width = instances * _INSTANCE
+    table = np.zeros((len(images), width + pairs * _PAIR), dtype=np.float32)
+    for row, image in zip(table, images):
+        _write(image, row[:width].reshape(instances, _INSTANCE),
+               row[width:].reshape(pairs, _PAIR))
     at = torch.from_numpy(table).to(device)
-    things, couples = at[:, :width].view(batch, instances, _INSTANCE), \
-        at[:, width:].view(batch, pairs, _PAIR)
+    things = at[:, :width].view(-1, instances, _INSTANCE)
+    couples = at[:, width:].view(-1, pairs, _PAIR)
     mask = things[..., 6] > 0
     return PairBatch(
         things[..., :4], things[..., 4], things[..., 5].long(), mask,
         _picked(queries, things[..., 7].long(), mask, query_dim),
         couples[..., 0].long(), couples[..., 1].long(), couples[..., 2] > 0)
+
+
+def _write(image: Chosen, things: np.ndarray, couples: np.ndarray) -> None:
+    found, pair, source, placement = image
+    things = things[:len(found)]
+    things[:, :4] = placement.to_network(found.boxes)
+    things[:, 4], things[:, 5], things[:, 6], things[:, 7] = found.scores, found.labels, 1, source
+    couples = couples[:len(pair.human)]
+    couples[:, 0], couples[:, 1], couples[:, 2] = pair.human, pair.object, 1
 
 
 def _picked(queries: Optional[Tensor], rows: Tensor, mask: Tensor, query_dim: int) -> Tensor:

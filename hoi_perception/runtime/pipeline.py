@@ -195,16 +195,17 @@ class HoiPipeline:
             clock.lap('detect')
             for row, i in enumerate(missing):
                 height, width = images[i].shape[:2]
-                placement = self._detect.transform.place(height, width)
-                found = self._detect.find(host[row], placement, width, height)
-                detected[i] = found, placement, (output, row)
+                at = self._detect.transform.place(height, width)
+                detected[i] = (self._detect.find(host[row], at, width, height), at, (output, row))
         frames = []
         for i, (image, item) in enumerate(zip(images, given)):
             height, width = image.shape[:2]
+            placement: Optional[Placement] = None
+            source: Optional[Tuple[Detections, int]] = None
             if item is None:
                 found, placement, source = detected[i]
             else:
-                found, placement, source = Found(item, np.arange(len(item))), None, None
+                found = Found(item, np.arange(len(item)))
             kept = self._select(found.instances, prompts.vocabulary.human, options)
             chosen = _take(found.instances, kept)
             pairs = candidate_pairs(chosen.scores, chosen.labels == prompts.vocabulary.human,

@@ -147,7 +147,7 @@ class ImageTransform:
             image = self._scaled(image, *inner)
         if inner == (at.height, at.width):
             return image
-        grey = np.round(np.float32(self.spec.mean) * 255).astype(np.uint8)
+        grey = np.round(np.array(self.spec.mean, np.float32) * 255).astype(np.uint8)
         canvas = np.empty((at.height, at.width, 3), np.uint8)
         canvas[:] = grey
         top, left = int(at.offset_y), int(at.offset_x)

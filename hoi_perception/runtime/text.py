@@ -15,16 +15,20 @@
 """Where prompt embeddings come from: CLIP as it is, or the learned text of a LAIN checkpoint."""
 
 import threading
-from typing import Any, Dict, Sequence
+from typing import Any, Callable, Dict, Sequence
 
 from hoi_perception.core.errors import BundleError, VocabularyError
 from hoi_perception.networks.clip import encode_text
-# from hoi_perception.networks.lain_text import encode_prompts
+from hoi_perception.networks.lain_text import (
+    new_verb_features,
+    plain_features,
+    TextTower,
+    VerbPrompts,
+)
 from hoi_perception.runtime.bundle import Bundle
 from hoi_perception.runtime.prompts import lay_out_rows, object_phrases, TextEncoder
 import torch
 from torch import nn, Tensor
-from torch.nn.functional import normalize
 
 _CACHE_LIMIT = 8192
 
@@ -72,22 +76,25 @@ class LainText:
 
     tensors: `verbs` (V, D) unit-norm rows of the bundle's verbs, `objects` (O + 1, D) embeddings
     of its objects as the checkpoint holds them, and, only where the bundle's CLIP has its text
-    tower, `context` (n, W) shared or (V, n, W) per verb, the learned vectors before each phrase.
+    tower, `context` (C, W) shared or (V, C, W) per verb, the learned vectors before each phrase.
     phrases, objects: what the rows of `verbs` and `objects` stand for.
     """
 
     def __init__(self, tensors: Dict[str, Tensor], phrases: Sequence[str],
-                 objects: Sequence[str], clip: nn.Module) -> None:
+                 objects: Sequence[str], clip: Any) -> None:
         self._verbs = dict(zip(phrases, tensors['verbs']))
         self._objects = dict(zip(objects, tensors['objects']))
         self._nothing = tensors['objects'][-1]
         self._unknown_object = tensors['objects'][:-1].mean(0)
         self.context = tensors.get('context')
         if self.context is not None:
-            mean = self.context if self.context.ndim == 2 else self.context.mean(0)
-            self._new_verbs = _Cache(lambda new: normalize(encode_prompts(
-                clip, [f'{phrase}.' for phrase in new], mean), dim=-1))
-            self._new_objects = _Cache(lambda new: encode_prompts(clip, new))
+            tower, words = lain_tower(clip), clip.token_embedding.weight
+            none = self.context.new_zeros(0, 1, self.context.shape[-1])
+            prompts = VerbPrompts(self.context, none, none, none[:, 0, 0])
+            self._new_verbs = _Cache(lambda new: _in_parts(
+                lambda part: new_verb_features(tower, prompts, words, part), new))
+            self._new_objects = _Cache(lambda new: _in_parts(
+                lambda part: plain_features(tower, words, part), new))
 
     def verbs(self, phrases: Sequence[str]) -> Tensor:
         new = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._verbs]
@@ -115,7 +122,25 @@ class LainText:
         return name not in self._objects and self.context is None
 
 
-def text_encoder(bundle: Bundle, head: str, clip: nn.Module) -> TextEncoder:
+def lain_tower(clip: Any) -> TextTower:
+    """Return CLIP's text tower as LAIN reads it, without a causal mask; weights are shared."""
+    width, embed_dim = clip.text_projection.shape
+    tower = TextTower(width, len(clip.transformer.resblocks), embed_dim, clip.context_length)
+    state = clip.state_dict()
+    tower.load_state_dict({key: state[key] for key in tower.state_dict()}, assign=True)
+    return tower.requires_grad_(False).eval()
+
+
+@torch.no_grad()
+def _in_parts(encode: Callable[[Sequence[str]], Tensor], phrases: Sequence[str],
+              size: int = 32) -> Tensor:
+    try:
+        return torch.cat([encode(phrases[i:i + size]) for i in range(0, len(phrases), size)])
+    except ValueError as error:
+        raise VocabularyError(str(error)) from error
+
+
+def text_encoder(bundle: Bundle, head: str, clip: Any) -> TextEncoder:
     """Return the head's text encoder on CLIP's device; raises `BundleError`."""
     if bundle.spec.heads[head].text == 'clip':
         return ClipText(clip)

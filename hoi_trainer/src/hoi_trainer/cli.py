@@ -131,6 +131,22 @@ def check(path: Path = typer.Argument(..., help='annotation file, or directory o
         raise typer.Exit(2)
 
 
+@app.command('import-lain')
+def import_lain(
+        checkpoint: Path = typer.Argument(..., help='file released by the authors of LAIN'),
+        setting: str = typer.Option(..., help='what it was trained for: rf_uc, nf_uc, uo or uv'),
+        out: Path = typer.Option(..., help='the bundle to write'),
+        clip: Optional[str] = typer.Option(
+            None, help='weights file of CLIP ViT-B/16, or ViT-B-16:openai to download it; without '
+                       'it only the verbs of HICO-DET are accepted')) -> None:
+    """Turn a released LAIN checkpoint into a bundle."""
+    from hoi_trainer.lain_import import bundle as module
+    imported = module.import_lain(module.ImportRequest(checkpoint, setting, clip), out)
+    for note in imported.notes:
+        typer.echo(f'hoi-trainer: note: {note}', err=True)
+    typer.echo(imported.bundle.path)
+
+
 def _report(metrics: dict, output: Optional[Path]) -> None:
     text = json.dumps(metrics, indent=2)
     typer.echo(text)
