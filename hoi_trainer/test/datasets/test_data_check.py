@@ -60,6 +60,10 @@ ERRORS = {
     'half a size': (lambda r: r['size'].__setitem__(1, [64, 0]), 'size_invalid'),
     'wrong list of empty images': (lambda r: r.update(empty=[]), 'empty_list')}
 WARNINGS = {
+    'one object misnamed': (lambda r: r['objects'].__setitem__(7, 'lorry'), 'list_mismatch'),
+    'one class misnumbered': (lambda r: r['correspondence'][9].__setitem__(2, 5), 'list_mismatch'),
+    'an object too many': (lambda r: r['objects'].append('lorry'), 'list_mismatch'),
+    'no list of classes': (lambda r: r.update(correspondence=7), 'list_mismatch'),
     'box sticks out': (lambda r: one_box(r, [0, 1, 70, 9]), 'box_outside'),
     'pair twice': (lambda r: change(r, 1, **{key: value * 2 for key, value in r['annotation'][
         1].items()}), 'pair_duplicate')}

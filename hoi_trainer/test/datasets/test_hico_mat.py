@@ -17,6 +17,7 @@
 from hoi_perception.core.errors import HoiError
 from hoi_trainer.datasets import hico_names, load_hico
 from hoi_trainer.datasets.check import check_data
+from hoi_trainer.datasets.files import read_json
 from hoi_trainer.datasets.hico_mat import read_mat
 import numpy as np
 import pytest
@@ -103,6 +104,23 @@ def test_the_check_reads_both_splits_and_counts_invisible_entries(mat):
     assert found.clean and not found.problems
     assert [len(table.record) for table in found.tables] == [4, 1]
     assert any('2 entries marked invisible' in line for line in found.summary())
+
+
+def test_real_annotations_are_the_same_from_either_file(tmp_path, write):
+    raw = read_json(require_shared('data/annotations/hicodet/instances_test2015.json'))
+    raw = {**raw, **{key: raw[key][:300] for key in ('annotation', 'filenames', 'size')},
+           'empty': [i for i in raw['empty'] if i < 300]}
+    images = [image(name, size, [hoi(number + 1, boxes(human), boxes(thing), [[1, 1]])
+                                 for number, human, thing in zip(
+                                     row['hoi'], row['boxes_h'], row['boxes_o'])])
+              for name, size, row in zip(raw['filenames'], raw['size'], raw['annotation'])]
+    data = load_hico(written(tmp_path / 'anno_bbox.mat', test=images), 'test')
+    other = load_hico(write(raw))
+    assert len(data) == len(other) == 300
+    for one, two in zip(data.records, other.records):
+        assert (one.image, one.width, one.height) == (two.image, two.width, two.height)
+        for field in ('human_boxes', 'object_boxes', 'objects', 'verbs'):
+            assert np.array_equal(getattr(one, field), getattr(two, field))
 
 
 @pytest.mark.parametrize('split', [None, 'val'])

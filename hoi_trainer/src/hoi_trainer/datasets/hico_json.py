@@ -22,6 +22,7 @@ from hoi_trainer.datasets.object_order import (
     decide,
     describe_votes,
     index_in,
+    objects_in,
     Votes,
     votes_of_names,
     votes_of_rows,
@@ -42,7 +43,7 @@ def is_instances(raw: Any) -> bool:
 
 def is_hake(raw: Any) -> bool:
     """Tell HAKE's layout: image name -> {'labels': [...]}."""
-    return isinstance(raw, dict) and bool(raw) and all(
+    return isinstance(raw, dict) and any(
         isinstance(value, dict) and 'labels' in value for value in raw.values())
 
 
@@ -69,6 +70,7 @@ def read_instances(raw: dict, file: str, object_order: Optional[str] = None) -> 
         np.stack([c['hoi'], c['object']])[:, c['keep']] for c in records)], axis=1)
     evidence = {'annotated pairs': votes_of_rows(*rows), **_votes_of_lists(raw)}
     order = decide(evidence, file, object_order)
+    _check_lists(reader, raw, order)
     return _table(reader, records, order, evidence)
 
 
@@ -127,6 +129,27 @@ def _votes_of_lists(raw: dict) -> Dict[str, Votes]:
     return found
 
 
+def _check_lists(reader: RowReader, raw: dict, order: str) -> None:
+    """Name lists that are not those of HICO-DET in the order found; pairs do not need them."""
+    index, combinations = index_in(order), hico_names().combinations
+    lists = {
+        'correspondence': [[i, int(index[thing]), int(verb)]
+                           for i, (verb, thing) in enumerate(combinations)],
+        'objects': list(objects_in(order))}
+    for key, expected in lists.items():
+        listed = raw.get(key)
+        if listed is None:
+            continue
+        plain = [v.replace(' ', '_') if isinstance(v, str) else v for v in listed] \
+            if isinstance(listed, list) else [listed]
+        if plain != expected:
+            row = next((i for i, (a, b) in enumerate(zip(plain, expected)) if a != b),
+                       min(len(plain), len(expected)))
+            reader.warning('list_mismatch', f'{key}[{row}]', f'not as in {order} order',
+                           plain[row] if row < len(plain) else 'nothing',
+                           str(expected[row]) if row < len(expected) else 'the end')
+
+
 def _check_names(reader: RowReader, raw: dict) -> None:
     """Verbs have one order in all editions; a list in another one belongs to other data."""
     listed = raw.get('verbs')
@@ -158,7 +181,7 @@ def read_hake(raw: dict, file: str) -> PairTable:
     """
     reader = RowReader('hico_det_hake', file, hico_names(), one_based=True)
     for name, value in raw.items():
-        labels = value['labels']
+        labels = value.get('labels') if isinstance(value, dict) else value
         if not isinstance(labels, list) or not all(isinstance(row, dict) for row in labels):
             reader.start_image(name)
             reader.error('record_malformed', name, 'labels', labels, 'a list of objects')

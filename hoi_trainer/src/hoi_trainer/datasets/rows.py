@@ -64,7 +64,7 @@ class RowReader:
     def boxes(self, value: Any, record: str, what: str) -> Optional[np.ndarray]:
         """Return (n, 4) float64, None (and a problem) if it is no list of boxes."""
         array = _array(value)
-        if array is not None and array.size == 0:
+        if array is not None and array.shape == (0,):
             return np.zeros((0, 4))
         if array is None or array.dtype.kind not in 'iuf' or array.ndim != 2 or (
                 array.shape[1] != 4):
@@ -75,7 +75,7 @@ class RowReader:
     def indices(self, value: Any, record: str, what: str) -> Optional[np.ndarray]:
         """Return (n,) int64, None (and a problem) if it is no list of whole numbers."""
         array = _array(value)
-        if array is not None and array.size == 0:
+        if array is not None and array.shape == (0,):
             return np.zeros(0, np.int64)
         if array is None or array.dtype.kind not in 'iu' or array.ndim != 1:
             self.error('index_malformed', record, what, value, 'a list of whole numbers')

@@ -157,7 +157,7 @@ def _add_pairs(reader: RowReader, actions: List[Action], images: np.ndarray, coc
 def _read_coco(reader: RowReader, coco: dict) -> Tuple[dict, dict, dict]:
     """Return image id -> (file name, size), annotation id -> xyxy, annotation id -> object."""
     try:
-        objects = {c['id']: c['name'] for c in coco['categories']}
+        objects = {c['id']: str(c['name']) for c in coco['categories']}
         names = {i['id']: (i['file_name'], (i['width'], i['height'])) for i in coco['images']}
         boxes, labels = {}, {}
         for annotation in coco['annotations']:
