@@ -174,6 +174,12 @@ def test_what_is_no_data_set_is_refused_with_a_sentence(tmp_path, content, capsy
     assert said.startswith('hoi-trainer: ') and str(path) in said and 'Traceback' not in said
 
 
+def test_a_directory_of_annotations_is_refused_by_naming_what_it_holds(hico_json, write):
+    path = write(hico_json(), 'instances_test2015.json')
+    with pytest.raises(HoiError, match='annotation file, one of instances_test2015.json'):
+        check_data(path.parent)
+
+
 @pytest.mark.parametrize('name', ['', 'nowhere.json', 'nowhere.mat'])
 def test_a_missing_path_is_refused(tmp_path, name, capsys):
     assert main(['data', 'check', str(tmp_path / name)]) == 2

@@ -63,6 +63,12 @@ def test_phrases_are_spelled_as_in_the_official_prompts(verb, phrase):
     assert names.phrases[names.verbs.index(verb)] == phrase
 
 
+def test_no_object_has_the_same_index_in_both_orders():
+    coco, hico = index_in('coco'), index_in('hico')
+    assert sorted(coco) == sorted(hico) == list(range(80))
+    assert (coco != hico).all() and (coco[0], hico[0]) == (0, 49)
+
+
 def test_the_names_are_those_of_the_lists():
     table = read_json(require_shared('data/lists/hico_600_table.json'))
     names = hico_names()
@@ -70,7 +76,6 @@ def test_the_names_are_those_of_the_lists():
         (row['verb'].replace(' ', '_'), row['object']) for row in table]
     assert training_counts().tolist() == [row['train_count'] for row in table]
     assert rare_classes().tolist() == [row['hoi_id'] for row in table if row['rare']]
-    assert index_in('hico')[0] == 49
 
 
 def test_prompts_of_the_lists_contain_our_phrases():

@@ -71,8 +71,10 @@ def check_data(path, images: Optional[Path] = None, object_order: Optional[str] 
     source: Optional[ImageSource] = open_images(images)
     if path.is_dir():
         if not is_synthetic(path):
+            inside = [f.name for f in sorted(path.iterdir()) if f.suffix in ('.json', '.mat')]
             raise HoiError(f'{path} is no data set: a directory is one if `hoi-trainer synth` '
-                           'wrote it; of other sets give the annotation file.')
+                           'wrote it; of other sets give the annotation file'
+                           + (f', one of {", ".join(inside)}.' if inside else '.'))
         tables: Tuple[PairTable, ...] = (read_synthetic(path),)
         source = synthetic_images(path)
     elif path.suffix == '.mat':
