@@ -17,8 +17,9 @@
 from pathlib import Path
 from typing import Union
 
-from hoi_perception.networks.clip import build_clip
+from hoi_perception.networks.clip import build_clip, ClipTrunk
 from hoi_perception.networks.dense_detector import DenseDetector, DenseDetectorConfig
+from hoi_perception.networks.lain import Lain, LainConfig
 from hoi_perception.runtime.bundle import (
     Bundle,
     BundleSpec,
@@ -43,6 +44,11 @@ CLIP_CONFIG = {
     'vision_cfg': {'image_size': 64, 'layers': 2, 'width': 32, 'head_width': 16,
                    'patch_size': 16},
     'text_cfg': {'context_length': 16, 'vocab_size': 49408, 'width': 16, 'heads': 2, 'layers': 1}}
+
+LAIN_HEAD = HeadSpec(
+    kind='lain', config=LainConfig(adapter_dim=4, query_dim=16, object_dim=16, hidden=8,
+                                   context_queries=3).to_mapping(),
+    activation='sigmoid', temperature=10.0, human_exponent=0.5, object_exponent=0.5)
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -82,4 +88,16 @@ def tiny_bundle(directory: Union[str, Path], **changes) -> Bundle:
     tensors = {
         'detector.safetensors': detector.state_dict(),
         'clip.safetensors': {k: v.half() for k, v in clip.state_dict().items()}}
+    for name, head in spec.heads.items():
+        if head.kind == 'lain':
+            tensors[f'heads/{name}.safetensors'] = _lain_weights(clip, head)
     return write_bundle(Path(directory), spec, tensors)
+
+
+def _lain_weights(clip, head: HeadSpec) -> dict:
+    """Return weights whose adapters matter, unlike those of a fresh head."""
+    network = Lain(ClipTrunk(clip.visual), LainConfig.from_mapping(head.config))
+    for adapter in network.adapters:
+        torch.nn.init.constant_(adapter.scale, 0.5)
+        torch.nn.init.constant_(adapter.scale2, 0.5)
+    return network.state_dict()

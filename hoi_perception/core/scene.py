@@ -103,6 +103,11 @@ class Instances:
         """Return no instances."""
         return Instances(np.zeros((0, 4)), np.zeros(0), np.zeros(0))
 
+    def take(self, rows: np.ndarray) -> 'Instances':
+        """Return the instances of these rows, in their order."""
+        return Instances(self.boxes[rows], self.scores[rows], self.labels[rows],
+                         self.track_ids[rows])
+
     def __len__(self) -> int:
         return len(self.scores)
 

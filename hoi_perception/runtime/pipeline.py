@@ -207,7 +207,7 @@ class HoiPipeline:
             else:
                 found = Found(item, np.arange(len(item)))
             kept = self._select(found.instances, prompts.vocabulary.human, options)
-            chosen = _take(found.instances, kept)
+            chosen = found.instances.take(kept)
             pairs = candidate_pairs(chosen.scores, chosen.labels == prompts.vocabulary.human,
                                     self._budget(options))
             picture = resized[i] if self._interact.after_detector else image
@@ -281,7 +281,7 @@ class HoiPipeline:
         kept, position = np.flatnonzero(shown), np.cumsum(shown) - 1
         triplets = Triplets.empty() if verdict is None else Triplets(
             position[human], position[thing], verdict.verb, verdict.scores)
-        instances = _take(found, kept)
+        instances = found.take(kept)
         masks: List[Mask] = []
         if frame.output is not None:  # boxes given from outside are published as given
             instances = replace(instances, boxes=clip(instances.boxes, frame.width, frame.height))
@@ -292,8 +292,3 @@ class HoiPipeline:
             masks += triplet_masks(masks, triplets.human, triplets.object)
         return Scene(frame.width, frame.height, prompts.vocabulary, instances, triplets,
                      tuple(masks), self.model_id, prompts.version, pairs.dropped)
-
-
-def _take(instances: Instances, rows: np.ndarray) -> Instances:
-    return Instances(instances.boxes[rows], instances.scores[rows], instances.labels[rows],
-                     instances.track_ids[rows])

@@ -18,7 +18,7 @@ import warnings
 
 from hoi_perception.core.errors import FrameError
 from hoi_perception.runtime.bundle import ImageSpec
-from hoi_perception.runtime.preprocess import check_rgb, ImageTransform
+from hoi_perception.runtime.preprocess import check_rgb, ImageTransform, shortest_edge_size
 import numpy as np
 from PIL import Image
 import pytest
@@ -32,10 +32,11 @@ def _noise(height, width):
     return np.array(Image.fromarray(coarse).resize((width, height), Image.BICUBIC))
 
 
+@pytest.mark.parametrize('interpolation', ['bilinear', 'bicubic'])
 @pytest.mark.parametrize('resize', ['stretch', 'letterbox'])
 @pytest.mark.parametrize('size', [(480, 640), (720, 1280), (1, 1), (3, 4000), (64, 96)])
-def test_boxes_survive_the_way_to_the_network_and_back(size, resize):
-    spec = ImageSpec(height=64, width=96, resize=resize)
+def test_boxes_survive_the_way_to_the_network_and_back(size, resize, interpolation):
+    spec = ImageSpec(height=64, width=96, resize=resize, interpolation=interpolation)
     inputs, (at,) = ImageTransform(spec, CPU)([_noise(*size)])
     assert inputs.shape == (1, 3, 64, 96)
     boxes = np.array([[0, 0, size[1], size[0]], [1, 2, 3, 4]], np.float32)
@@ -50,6 +51,28 @@ def test_the_picture_is_that_of_pillow_within_rounding():
     expected = np.array(Image.fromarray(image).resize((96, 64), Image.BILINEAR)) / 255
     difference = np.abs(inputs[0].permute(1, 2, 0).numpy() - expected)
     assert difference.max() < 2.5 / 255
+
+
+@pytest.mark.parametrize(('size', 'expected'), [
+    ((480, 640), (800, 1066)), ((427, 640), (800, 1199)), ((500, 300), (1333, 800)),
+    ((200, 640), (417, 1334)), ((800, 800), (800, 800)), ((800, 1000), (800, 1000)),
+    ((1080, 1920), (750, 1333)), ((1, 1), (800, 800)), ((1, 9000), (1, 9000))])
+def test_the_short_side_rule_is_detrs(size, expected):
+    assert shortest_edge_size(*size, 800, 1333) == expected
+    flipped = shortest_edge_size(*size[::-1], 800, 1333)
+    assert flipped == expected[::-1]
+
+
+def test_an_image_resized_by_its_short_side_is_pillows_bicubic_to_the_bit():
+    spec = ImageSpec(height=80, width=133, resize='shortest_edge', interpolation='bicubic')
+    image = _noise(64, 90)
+    inputs, (at,) = ImageTransform(spec, CPU)([image])
+    assert (at.height, at.width, at.offset_x, at.offset_y) == (80, 112, 0, 0)
+    expected = np.array(Image.fromarray(image).resize((112, 80), Image.Resampling.BICUBIC))
+    torch.testing.assert_close(inputs[0].permute(1, 2, 0) * 255,
+                               torch.from_numpy(expected).float(), atol=1e-4, rtol=0)
+    whole = np.array([[0, 0, 90, 64]], np.float32)
+    np.testing.assert_allclose(at.to_network(whole), [[0, 0, 112, 80]], atol=1e-4)
 
 
 def test_letterbox_keeps_the_shape_and_fills_with_the_mean():

@@ -178,6 +178,17 @@ def vocabulary_spec() -> VocabularySpec:
             for name, phrase, objects in zip(names.verbs, names.phrases, valid)))
 
 
+def detector_image() -> ImageSpec:
+    """Return what the released code does to images for DETR."""
+    return ImageSpec(height=SHORT_SIDE, width=LONG_SIDE, resize='shortest_edge',
+                     interpolation='bicubic', mean=MEAN, std=STD)
+
+
+def clip_image(side: int) -> ImageSpec:
+    """Return what the released code does to DETR's image for CLIP."""
+    return ImageSpec(height=side, width=side, interpolation='bicubic', mean=MEAN, std=STD)
+
+
 def _clip(sizes: Sizes, networks: Networks, state: Dict[str, Tensor],
           words: Optional[Tensor]) -> Tuple[Dict, Dict[str, Tensor]]:
     """Return configuration and weights; without a token embedding there is no text tower."""
@@ -231,8 +242,6 @@ def _text(sizes: Sizes, networks: Networks, state: Dict[str, Tensor], phrases: L
 def _spec(request: ImportRequest, sizes: Sizes, networks: Networks, vocabulary: VocabularySpec,
           clip_config: Dict, temperature: float) -> BundleSpec:
     config = json.loads(networks.detector.config.to_json_string(use_diff=False))
-    side = sizes.clip['vision_cfg']['image_size']
-    rule = {'interpolation': 'bicubic', 'mean': MEAN, 'std': STD}
     try:
         return BundleSpec(
             name=f'lain_{request.setting}', licence='That of the released checkpoint (LAIN: MIT).',
@@ -241,10 +250,9 @@ def _spec(request: ImportRequest, sizes: Sizes, networks: Networks, vocabulary: 
             detector=DetectorSpec(
                 kind='transformers', architecture=ARCHITECTURE, config=config, suppress=True,
                 clip_boxes=False, top_k=sizes.detector['num_queries'],
-                classes=vocabulary.objects, preprocessing=ImageSpec(
-                    height=SHORT_SIDE, width=LONG_SIDE, resize='shortest_edge', **rule)),
-            clip=ClipSpec(config=clip_config, after_detector=True, preprocessing=ImageSpec(
-                height=side, width=side, **rule)),
+                classes=vocabulary.objects, preprocessing=detector_image()),
+            clip=ClipSpec(config=clip_config, after_detector=True, preprocessing=clip_image(
+                sizes.clip['vision_cfg']['image_size'])),
             heads={HEAD: HeadSpec(
                 kind='lain', config=sizes.lain.to_mapping(), text='lain', activation='sigmoid',
                 temperature=temperature, human_exponent=EXPONENT, object_exponent=EXPONENT)},
