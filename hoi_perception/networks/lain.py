@@ -49,7 +49,7 @@ from hoi_perception.networks.lain_adapters import (
     take,
 )
 from hoi_perception.networks.roi_align import roi_weights
-from open_clip.transformer import ResidualAttentionBlock
+from open_clip.transformer import QuickGELU, ResidualAttentionBlock
 import torch
 from torch import nn, Tensor
 from torch.nn import functional
@@ -284,4 +284,18 @@ def _attend_to_self_and(query: Tensor, key: Tensor, value: Tensor, other_keys: T
 def _finish(block: ResidualAttentionBlock, x: Tensor, context: Tensor) -> Tensor:
     """Return the tokens after attention's output projection and the feed-forward part."""
     x = x + block.ls_1(block.attn.out_proj(merge_heads(context)))
-    return x + block.ls_2(block.mlp(block.ln_2(x)))
+    return x + block.ls_2(_feed_forward(block.mlp, block.ln_2(x)))
+
+
+def _feed_forward(mlp: nn.Sequential, x: Tensor) -> Tensor:
+    """
+    Return `mlp(x)`, with QuickGELU in a single pass over the widest tensor of the tower.
+
+    x * sigmoid(a x) is silu(a x) / a, and both factors disappear in the matrix products.
+    """
+    if not isinstance(mlp.gelu, QuickGELU):
+        return mlp(x)
+    first, second, a = mlp.c_fc, mlp.c_proj, 1.702
+    inner = torch.addmm(first.bias, x.flatten(0, -2), first.weight.T, beta=a, alpha=a)
+    inner = torch.addmm(second.bias, functional.silu(inner), second.weight.T, alpha=1 / a)
+    return inner.view_as(x)

@@ -21,8 +21,8 @@ human and its object, each read from the box's patches and then from one another
 are those of the released code, so that its checkpoints load by a change of prefix.
 
 What differs from a literal transcription is algebra only: both convolutions are one, `down_proj2`
-comes before RoIAlign, the decoder layers project keys and values once per box, and the last one,
-whose query is a single token, moves its key and value projections to the query's side.
+comes before RoIAlign, and the decoder layers fold their key and value projections into those of
+query and output, so that what is attended to is never projected.
 """
 
 from typing import NamedTuple, Tuple
@@ -69,12 +69,25 @@ def merge_heads(x: Tensor) -> Tensor:
     return x.transpose(-2, -3).flatten(-2)
 
 
+class Folded(NamedTuple):
+    """
+    Attention whose memory is used as it is, (weight, bias) of what remains.
+
+    query: from tokens to one query per head in the memory's own space. output: from the means of
+    the memory, one per head, to the attended values.
+    """
+
+    query: Tuple[Tensor, Tensor]
+    output: Tuple[Tensor, Tensor]
+
+
 class CrossLayer(nn.Module):
     """
-    A post-norm decoder layer without self-attention, in separable steps.
+    A post-norm decoder layer without self-attention.
 
-    Holds the parameters of `nn.MultiheadAttention` for checkpoints, but lets the caller project
-    queries, keys and values where there are fewest of them.
+    Holds the parameters of `nn.MultiheadAttention` for checkpoints, and computes the same without
+    projecting the memory: q . (K m + k) = (K^T q) . m + const, a constant drops out of the
+    softmax, and the mean of projected values is the projection of their mean.
     """
 
     def __init__(self, width: int) -> None:
@@ -86,48 +99,44 @@ class CrossLayer(nn.Module):
         self.norm3 = nn.LayerNorm(width)
         self.dropout = nn.Dropout(DROPOUT)
 
-    def _projection(self, first: int, last: int) -> Tuple[Tensor, Tensor]:
-        width, attention = self.norm2.normalized_shape[0], self.multihead_attn
-        rows = slice(first * width, last * width)
-        return attention.in_proj_weight[rows], attention.in_proj_bias[rows]
+    def folded(self) -> Folded:
+        """Return the attention's parameters with key into query and value into output folded."""
+        attention = self.multihead_attn
+        parts = torch.cat([attention.in_proj_weight, attention.in_proj_bias[:, None]], 1)
+        query, key, value = parts.unflatten(0, (3, HEADS, -1))
+        query = key[..., :-1].transpose(-1, -2) @ query * query.shape[-2] ** -0.5
+        output = attention.out_proj.weight.unflatten(1, (HEADS, -1)).transpose(0, 1) @ value
+        return Folded((query[..., :-1].flatten(0, 1), query[..., -1].flatten()),
+                      (output[..., :-1].transpose(0, 1).flatten(1),
+                       output[..., -1].sum(0) + attention.out_proj.bias))
 
-    def query(self, x: Tensor) -> Tensor:
-        """Return the (..., T, width) queries."""
-        return linear(x, *self._projection(0, 1))
+    def attend(self, tokens: Tensor, memory: Tensor) -> Tensor:
+        """Return (..., T, d) attended values of tokens (..., T, d) on memory (..., S, d)."""
+        query, output = self.folded()
+        heads = linear(tokens, *query).unflatten(-1, (HEADS, -1)).flatten(-3, -2)
+        weights = self.dropout((heads @ memory.transpose(-1, -2)).softmax(-1))
+        return linear((weights @ memory).unflatten(-2, (-1, HEADS)).flatten(-2), *output)
 
-    def key_value(self, x: Tensor) -> Tensor:
-        """Return the (..., T, 2 * width) keys and values, side by side."""
-        return linear(x, *self._projection(1, 3))
-
-    def attend(self, query: Tensor, key_value: Tensor) -> Tensor:
-        """Return (N, T, width) attended values of queries (N, T, width) on (N, S, 2 * width)."""
-        key, value = key_value.chunk(2, -1)
-        q, k, v = (split_heads(x, HEADS) for x in (query, key, value))
-        return merge_heads(functional.scaled_dot_product_attention(
-            q, k, v, dropout_p=DROPOUT if self.training else 0.))
-
-    def attend_once(self, tokens: Tensor, memory: Tensor) -> Tensor:
+    def attend_across(self, items: Tensor, own: Tensor, other: Tensor) -> Tensor:
         """
-        Return (..., width) attended values of one query each, tokens (..., width).
+        Return (B, M, T, d) attended values of the tokens of items `own` on those of `other`.
 
-        memory: (..., S, width); leading dimensions broadcast. The memory is not projected:
-        q . (W m + b) = (W^T q) . m + const, a constant drops out of the softmax, and the mean of
-        values is the value of the mean.
+        items: (B, n, T, d). own, other: (B, M) int64. Weights and means are computed for all
+        n * n combinations, which are few and dense, and then picked.
         """
-        key_weight, _ = self._projection(1, 2)
-        value_weight, value_bias = self._projection(2, 3)
-        query = self.query(tokens).unflatten(-1, (HEADS, -1))
-        query = query * query.shape[-1] ** -0.5
-        query = torch.einsum('...hc,hcd->...hd', query, key_weight.unflatten(0, (HEADS, -1)))
-        weights = self.dropout((query @ memory.transpose(-1, -2)).softmax(-1))
-        value = torch.einsum('...hd,hcd->...hc', weights @ memory,
-                             value_weight.unflatten(0, (HEADS, -1)))
-        bias = value_bias.unflatten(0, (HEADS, -1)) * weights.sum(-1, keepdim=True)
-        return (value + bias).flatten(-2)
+        query, output = self.folded()
+        count, tokens = items.shape[1:3]
+        flat = items.flatten(1, 2)
+        heads = linear(flat, *query).unflatten(-1, (HEADS, -1)).flatten(1, 2)
+        # Memory before queries: a softmax over few elements is fast along an outer dimension.
+        logits = (flat @ heads.transpose(-1, -2)).unflatten(1, (count, tokens))
+        weights = self.dropout(logits.softmax(2))
+        means = (weights.transpose(-1, -2) @ items).unflatten(2, (count, tokens, -1)).flatten(-2)
+        return linear(take(means.flatten(1, 2), other * count + own), *output)
 
     def forward(self, tokens: Tensor, attended: Tensor) -> Tensor:
-        """Return the (..., width) tokens after the attended values and the feed-forward part."""
-        x = self.norm2(tokens + self.dropout(self.multihead_attn.out_proj(attended)))
+        """Return the (..., d) tokens after the attended values and the feed-forward part."""
+        x = self.norm2(tokens + self.dropout(attended))
         update = self.linear2(self.dropout(functional.relu(self.linear1(x))))
         return self.norm3(x + self.dropout(update))
 
@@ -188,8 +197,8 @@ class LainAdapter(nn.Module):
         """Return the (B, M, width) update of the tokens; patches: after their own update."""
         t = functional.leaky_relu(self.down_proj(tokens))
         mutual = self._mutual_context(self._context(patches, layout), layout)
-        layer = self.mhsa_layers2[0]
-        sides = layer(t[:, None], layer.attend_once(t[:, None], mutual))
+        layer, t = self.mhsa_layers2[0], t[:, None, :, None]
+        sides = layer(t, layer.attend(t, mutual)).squeeze(-2)
         return self.up_proj(merge_heads(sides)) * self.scale
 
     def _context(self, patches: Tensor, layout: Layout) -> Tensor:
@@ -198,19 +207,15 @@ class LainAdapter(nn.Module):
         reduced = (patches @ self.down_proj2.weight.T).unflatten(1, size)
         pooled = self.ln(roi_align(reduced, layout.rois) + self.down_proj2.bias)
         layer, prompt = self.mhsa_layers[0], self.prompt.weight
-        query = layer.query(prompt).expand(pooled.shape[0] * pooled.shape[1], -1, -1)
-        attended = layer.attend(query, layer.key_value(pooled).flatten(0, 1))
-        return layer(prompt, attended).unflatten(0, pooled.shape[:2])
+        return layer(prompt, layer.attend(prompt, pooled))
 
     def _mutual_context(self, context: Tensor, layout: Layout) -> Tensor:
         """Return (B, 2, M, queries, d): the human's context given the object's, and reversed."""
         layer = self.mhsa_layers3[0]
         own = torch.cat([layout.human, layout.object], 1)
         other = torch.cat([layout.object, layout.human], 1)
-        attended = layer.attend(take(layer.query(context), own).flatten(0, 1),
-                                take(layer.key_value(context), other).flatten(0, 1))
-        tokens = take(context, own)
-        return layer(tokens, attended.view_as(tokens)).unflatten(1, (2, -1))
+        attended = layer.attend_across(context, own, other)
+        return layer(take(context, own), attended).unflatten(1, (2, -1))
 
 
 def _down(width: int, dim: int) -> nn.Linear:

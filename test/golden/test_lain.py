@@ -136,9 +136,9 @@ def test_the_first_interaction_adapter(case):
         update = adapter.interaction(tokens[None, :count], patches, layout)
     outputs = {
         'roi_down_ln': seen['ln'][1][0],
-        'context_tokens': seen['context'][1].transpose(0, 1),
+        'context_tokens': seen['context'][1][0].transpose(0, 1),
         'mutual_out': seen['mutual'][1].squeeze(0).transpose(0, 1),
-        'ho_cross_out': seen['cross'][1].flatten(1, 2),
+        'ho_cross_out': seen['cross'][1].squeeze(-2).flatten(1, 2),
         'interaction_out': update[0]}
     for name, got in outputs.items():
         if f'mid.layer0_{name}' in case.tensors:
