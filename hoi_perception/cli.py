@@ -61,6 +61,9 @@ def detect(
         for name in prompt_set.unknown_objects:
             typer.echo(f'hoi: note: the detector does not know {name!r}; it will not be found.',
                        err=True)
+        for name in prompt_set.approximate:
+            typer.echo(f'hoi: note: the head was not trained with {name!r}; its text is an '
+                       'approximation.', err=True)
         pipeline.prompts.activate(prompt_set)
     writer = ResultWriter(out)
     for name, rgb in _chain(first, source_frames):
@@ -96,7 +99,7 @@ def inspect(path: Optional[Path] = typer.Argument(None, help='Bundle [shipped on
                f'detector    {kind}, {image.width} x {image.height}, {image.resize}\n'
                f'clip        {spec.clip.preprocessing.width} px, '
                f'{spec.clip.config.get("embed_dim")} dimensions\n'
-               f'heads       {", ".join(spec.heads)}')
+               f'heads       {", ".join(map(_head_line, spec.heads.items()))}')
     typer.echo(f'objects     {len(names.objects)}: {", ".join(names.objects)}')
     typer.echo(f'verbs       {len(names.verbs)}: {", ".join(v.name for v in names.verbs)}')
     typer.echo(f'template    {names.template}')
@@ -107,15 +110,19 @@ def inspect(path: Optional[Path] = typer.Argument(None, help='Bundle [shipped on
         typer.echo(f'file        {name}  {size / 1e6:.2f} MB  {digest[:12]}')
 
 
+def _head_line(item) -> str:
+    name, head = item
+    return f'{name} ({head.kind})'
+
+
 @bundle_app.command()
 def verify(path: Optional[Path] = typer.Argument(None, help='Bundle [shipped one].')) -> None:
-    """Check files and hashes, load the networks and run one grey image through them."""
-    import numpy as np
+    """Check files and hashes, load the networks and run one grey image through every head."""
     bundle = _open_bundle(path)
-    from hoi_perception.runtime.pipeline import HoiPipeline
-    scene = HoiPipeline(bundle, 'cpu')(np.full((240, 320, 3), 128, np.uint8))
+    from hoi_perception.runtime.verify import verify_heads
+    heads = ', '.join(verify_heads(bundle))
     typer.echo(f'{bundle.path}: {len(bundle.spec.files)} files as recorded, networks load and run '
-               f'({scene.model_id}).')
+               f'({bundle.model_id}, {heads}).')
 
 
 @bundle_app.command()

@@ -282,6 +282,10 @@ class HoiNode(LifecycleNode):
             self._explainer.explain(f'objects {prompts.unknown_objects}', (
                 f'verbs name the objects {", ".join(prompts.unknown_objects)}, which are not in '
                 'the vocabulary: these verbs cannot occur with them.'))
+        if prompts.approximate:
+            self._explainer.explain(f'approximate {prompts.approximate}', (
+                f'{", ".join(prompts.approximate)}: the head was trained with learned text that '
+                'these were not part of; their embeddings are approximations.'))
         if self._vocabulary is not None and self.context.ok():
             self._vocabulary.publish(conversion.vocabulary(
                 prompts.vocabulary, prompts.version, self.pipeline.model_id,

@@ -23,6 +23,7 @@ from typing import Callable, Dict, Protocol
 
 from hoi_perception.core.errors import BundleError
 from hoi_perception.networks.clip import ClipTrunk
+from hoi_perception.networks.lain import Lain, LainConfig, LainInputs
 from hoi_perception.networks.region_readout import RegionReadout
 from hoi_perception.runtime.bundle import Bundle, HeadSpec
 from hoi_perception.runtime.loading import fill_weights
@@ -71,7 +72,6 @@ class LainHead:
     """LAIN; its patches depend on the boxes, so nothing is computed before the pairs are known."""
 
     def __init__(self, trunk: ClipTrunk, config: Dict) -> None:
-        from hoi_perception.networks.lain import Lain, LainConfig
         settings = LainConfig.from_mapping(config)
         self.network = Lain(trunk, settings)
         self.query_dim = settings.query_dim
@@ -80,7 +80,6 @@ class LainHead:
         return images
 
     def features(self, encoded: Tensor, batch: PairBatch, prompts: PromptSet) -> Tensor:
-        from hoi_perception.networks.lain import LainInputs
         return self.network(LainInputs(
             encoded, batch.boxes, batch.scores, batch.labels, batch.box_mask, batch.queries,
             batch.human, batch.object, batch.mask, prompts.object_embeddings))

@@ -24,6 +24,7 @@ from hoi_perception.runtime.pair_batch import Chosen, pack_pairs
 from hoi_perception.runtime.pipeline import HoiPipeline, PipelineOptions
 from hoi_perception.runtime.preprocess import Placement
 from hoi_perception.runtime.prompts import object_phrases
+from hoi_perception.runtime.verify import verify_heads
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
@@ -207,3 +208,12 @@ def test_descriptions_written_before_there_were_other_heads_still_open():
         for key in keys:
             del old[part][key]
     assert type(tiny_spec()).model_validate(old) == tiny_spec(heads={'defr': HeadSpec()})
+
+
+def test_verifying_runs_every_head(bundle, tmp_path):
+    assert verify_heads(bundle) == ('lain', 'defr')
+    bad = tiny_bundle(tmp_path / 'b', heads={'defr': HeadSpec(), 'lain': LAIN_HEAD})
+    file = bad.path / 'heads' / 'lain.safetensors'
+    save_file({k: v for k, v in load_file(file).items() if k != 'logit_scale'}, file)
+    with pytest.raises(BundleError, match='logit_scale'):
+        verify_heads(Bundle(bad.path, bad.spec))
