@@ -143,7 +143,8 @@ def tokenize(texts: Sequence[str], positions: int = POSITIONS) -> Tensor:
         if len(row) > positions:
             raise ValueError(f'the prompt {text!r} has {len(row)} tokens with its context, more '
                              f'than {positions}; use a shorter phrase.')
-    return torch.tensor([row + [0] * (positions - len(row)) for row in rows]).view(-1, positions)
+    return torch.tensor([row + [0] * (positions - len(row)) for row in rows],
+                        dtype=torch.long).view(-1, positions)
 
 
 @lru_cache(maxsize=1)
