@@ -97,6 +97,20 @@ def baselines(data: Path = typer.Argument(..., help='directory with train/, val/
     _report(run_baselines(data, clip, minutes, limit), output)
 
 
+@app.command('compare-heads')
+def compare_heads(
+        config: Path = typer.Argument(..., help='YAML of the grid'),
+        data: Optional[str] = typer.Option(None, help='directory with train/ and test/'),
+        runs: Optional[str] = typer.Option(None, help='directory of the runs'),
+        cache: Optional[str] = typer.Option(None, help='directory of cached detections'),
+        output: Optional[str] = typer.Option(None, help='JSON of the results'),
+) -> None:
+    """Train and compare interaction heads; finished runs are not repeated."""
+    from hoi_trainer.interaction.compare import compare, read_comparison
+    typer.echo(compare(read_comparison(config, data=data, runs=runs, cache=cache,
+                                       output=output)))
+
+
 @app.command('export-synthetic')
 def export_synthetic(
         detector: Path = typer.Argument(..., help='detector weights written by `fit`'),
@@ -135,13 +149,15 @@ def check(path: Path = typer.Argument(..., help='annotation file, or directory o
 def import_lain(
         checkpoint: Path = typer.Argument(..., help='file released by the authors of LAIN'),
         setting: str = typer.Option(..., help='what it was trained for: rf_uc, nf_uc, uo or uv'),
-        out: Path = typer.Option(..., help='the bundle to write'),
+        out: Optional[Path] = typer.Option(
+            None, help='the bundle to write [models/lain_SETTING]'),
         clip: Optional[str] = typer.Option(
             None, help='weights file of CLIP ViT-B/16, or ViT-B-16:openai to download it; without '
                        'it only the verbs of HICO-DET are accepted')) -> None:
     """Turn a released LAIN checkpoint into a bundle."""
     from hoi_trainer.lain_import import bundle as module
-    imported = module.import_lain(module.ImportRequest(checkpoint, setting, clip), out)
+    request = module.ImportRequest(checkpoint, setting, clip)
+    imported = module.import_lain(request, out or Path('models', f'lain_{setting}'))
     for note in imported.notes:
         typer.echo(f'hoi-trainer: note: {note}', err=True)
     typer.echo(imported.bundle.path)

@@ -241,7 +241,9 @@ def test_the_image_of_clip_comes_from_the_detectors(closed):
 
 def _bad(change):
     def made(state, path):
-        return save(change(dict(state)), path)
+        # Expanded zeros have the shapes, and a file of a few kilobytes.
+        thin = {key: torch.zeros(()).expand(value.shape) for key, value in state.items()}
+        return save(change(thin), path)
     return made
 
 
@@ -260,7 +262,9 @@ def _without(key):
     (_bad(lambda s: {**s, 'detector.class_embed.weight': torch.zeros(92, 32)}), 'rf_uc',
      '91 objects, expected'),
     (_bad(lambda s: {**s, 'query_proj.layers.0.weight': torch.zeros(3)}), 'rf_uc', 'dimensions'),
-    (lambda s, p: _saved({'state_dict': s}, p), 'rf_uc', 'no model_state_dict'),
+    (_bad(lambda s: {**s, 'logit_scale_text': torch.tensor(torch.nan)}), 'rf_uc', 'NaN'),
+    (_bad(lambda s: {**s, 'logit_scale_text': torch.tensor(9.0)}), 'rf_uc', 'temperature'),
+    (lambda s, p: _saved({'state_dict': {}}, p), 'rf_uc', 'no model_state_dict'),
     (lambda s, p: _saved([1, 2], p), 'rf_uc', 'found list'),
     (lambda s, p: _saved({'model_state_dict': Path('x')}, p), 'rf_uc', 'without running code'),
     (lambda s, p: p.write_bytes(b'not a checkpoint'), 'rf_uc', 'without running code'),
@@ -318,6 +322,12 @@ def test_the_command_writes_a_bundle_that_verifies(files, tmp_path, capsys):
     assert set(Bundle.open(out).spec.files) == {
         'CARD.md', 'clip.safetensors', 'detector.safetensors', 'heads/lain.safetensors',
         'heads/lain.text.safetensors'}
+
+
+def test_counters_of_batch_normalisation_are_left_out(checkpoint):
+    extra = {'detector.backbone.0.body.bn1.num_batches_tracked': torch.tensor(7)}
+    sizes, networks = check_checkpoint({**checkpoint, **extra}, 'rf_uc')
+    assert not any(name.endswith('tracked') for name in networks.names()['detector'])
 
 
 def test_a_checkpoint_in_half_precision_is_read(checkpoint, tmp_path):

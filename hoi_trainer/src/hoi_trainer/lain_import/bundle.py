@@ -45,6 +45,7 @@ from hoi_trainer.datasets.hico_names import hico_names
 from hoi_trainer.lain_import.checkpoint import (
     check_keys,
     check_setting,
+    check_values,
     read_checkpoint,
     Sizes,
     sizes_of,
@@ -143,6 +144,7 @@ def check_checkpoint(state: Dict[str, Tensor], setting: str) -> Tuple[Sizes, Net
     expected[TEXT['ctx']] = (*per_verb, sizes.context, sizes.clip['text_cfg']['width'])
     check_keys(state, expected, list(UNUSED))
     check_setting(state, setting)
+    check_values(state)
     return sizes, networks
 
 

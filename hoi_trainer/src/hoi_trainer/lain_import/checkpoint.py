@@ -192,3 +192,11 @@ def check_keys(state: Mapping[str, Tensor], expected: Mapping[str, Tuple[int, ..
         problems.append(f'{len(shapes)} shapes differ, among them {shapes[0]}')
     if problems:
         raise BundleError(f'the checkpoint is not one of LAIN: {"; ".join(problems)}.')
+
+
+def check_values(state: Mapping[str, Tensor]) -> None:
+    """Raise `BundleError` where a tensor holds NaN or infinity."""
+    damaged = next((key for key, value in state.items() if not torch.isfinite(value).all()), None)
+    if damaged:
+        raise BundleError(f'{damaged} of the checkpoint holds NaN or infinity: the file is '
+                          'damaged, or training failed.')
