@@ -57,6 +57,10 @@ class Budget(Callback):
         by_samples = self.samples_used / self.samples if self.samples else 0.0
         return min(max(by_time, by_samples), 1.0)
 
+    def steps(self, batch_size: int) -> Optional[int]:
+        """Return the steps of a whole run with that many samples each, None if time decides."""
+        return math.ceil(self.samples / batch_size) if self.samples else None
+
     def on_train_start(self, trainer, pl_module) -> None:
         """Start the clock."""
         self._last = time.monotonic()

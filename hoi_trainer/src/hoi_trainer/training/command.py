@@ -18,14 +18,21 @@ from typing import List
 import warnings
 
 from hoi_trainer.training.budget import Budget
+from hoi_trainer.training.curves import Curves
 from hoi_trainer.training.weights import WriteWeights
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 import torch
 
 
 class Command(LightningCLI):
-    """Adds the sections `average`, `budget`, `write` and `checkpoint` to the configuration."""
+    """
+    Adds the sections `average`, `budget`, `write` and `checkpoint` to the configuration.
+
+    `trainer.logger: true` means CSV and TensorBoard logs and drawn curves, all below
+    `trainer.default_root_dir`.
+    """
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the callbacks; averaged weights are in place before they are written."""
@@ -33,6 +40,17 @@ class Command(LightningCLI):
         parser.add_lightning_class_args(Budget, 'budget')
         parser.add_lightning_class_args(WriteWeights, 'write')
         parser.add_lightning_class_args(ModelCheckpoint, 'checkpoint')
+
+    def instantiate_trainer(self, **kwargs):
+        """Build the trainer with its logs."""
+        settings = self._get(self.config_init, 'trainer')
+        if settings.logger is not True:
+            return super().instantiate_trainer(**kwargs)
+        directory = settings.default_root_dir or '.'
+        trainer = super().instantiate_trainer(**kwargs, logger=[
+            CSVLogger(directory, 'csv'), TensorBoardLogger(directory, 'tensorboard')])
+        trainer.callbacks.insert(0, Curves(directory, trainer.log_every_n_steps))
+        return trainer
 
 
 def run(arguments: List[str]) -> None:

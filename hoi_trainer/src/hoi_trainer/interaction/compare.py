@@ -1,0 +1,208 @@
+# Copyright 2026 The hoi_perception authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Heads compared on the synthetic world: every variant, split and seed, and what the paper expects.
+
+`hoi-trainer compare-heads CONFIG` runs each cell in a process of its own, skips what is done,
+continues what was interrupted, and writes one JSON with every run.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+import json
+import os
+from pathlib import Path
+import platform
+import subprocess
+import sys
+import time
+from typing import Any, Dict, List, Optional, Tuple
+
+from hoi_perception.core.errors import HoiError
+from hoi_perception.runtime.bundle import Bundle
+from hoi_trainer.interaction.cell import Cell, TRAINING_FREE
+from hoi_trainer.interaction.data_module import SLOTS
+from hoi_trainer.interaction.detections_cache import cached_detections, cached_images
+from hoi_trainer.interaction.directions import directions, RULE, summary
+from hoi_trainer.interaction.sources import open_dataset
+import torch
+import yaml
+
+
+@dataclass(frozen=True)
+class HeadGrid:
+    """One head of the grid: class of the module, its arguments and what a run of it takes."""
+
+    module: str
+    settings: Dict[str, Any]
+    samples: int
+    images_per_second: float
+    pictures: bool = True
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """
+    The grid as its YAML says.
+
+    bundle, data (train/ and test/ below it), cache, runs: directories; training: YAML of `fit`;
+    output: JSON. limit: training images used, 0 = all. exponents: of the detector's scores; the
+    first counts for trained heads, the training-free read-out is given its best.
+    """
+
+    bundle: str
+    data: str
+    cache: str
+    runs: str
+    training: str
+    output: str
+    seeds: Tuple[int, ...]
+    splits: Tuple[str, ...]
+    heads: Dict[str, HeadGrid]
+    exponents: Tuple[float, ...]
+    batch_size: int
+    limit: int
+    processes: int
+    overhead_seconds: float
+
+    def cells(self) -> List[Cell]:
+        """Return every cell: split by split, seed by seed, so that early results compare."""
+        found = [self._cell(TRAINING_FREE, HeadGrid('', {}, 0, 0.0), split, 0)
+                 for split in self.splits]
+        return found + [self._cell(name, head, split, seed) for seed in self.seeds
+                        for split in self.splits for name, head in self.heads.items()]
+
+    def _cell(self, name: str, head: HeadGrid, split: str, seed: int) -> Cell:
+        return Cell(name, head.module, head.settings, split, seed, head.samples, self.batch_size,
+                    head.pictures, self.exponents, self.bundle, f'{self.data}/train',
+                    f'{self.data}/test', self.cache, self.training, self.limit)
+
+    def seconds(self, cell: Cell) -> float:
+        """Return how long a cell should take on one core."""
+        rate = self.heads[cell.head].images_per_second if cell.head in self.heads else 0.0
+        return self.overhead_seconds + (cell.samples / rate if rate else 0.0)
+
+
+def read_comparison(path: Path, **changes: Any) -> Comparison:
+    """Read the YAML; changes replace its values where they are not None."""
+    if not path.is_file():
+        raise HoiError(f'{path} is not there: give the YAML of a comparison, such as '
+                       'configs/synthetic/heads.yaml.')
+    raw = {**yaml.safe_load(path.read_text()),
+           **{name: value for name, value in changes.items() if value is not None}}
+    try:
+        heads = {name: HeadGrid(**head) for name, head in raw.pop('heads').items()}
+        lists = {name: tuple(raw.pop(name)) for name in ('seeds', 'splits', 'exponents')}
+        return Comparison(heads=heads, **lists, **raw)
+    except (KeyError, TypeError) as error:
+        raise HoiError(f'{path} is not a comparison of heads: {error}.') from error
+
+
+def compare(plan: Comparison) -> Path:
+    """Run what is missing and write the results; returns the path of the JSON."""
+    bundle = Bundle.open(plan.bundle)
+    root = Path(plan.runs) / bundle.model_id
+    cells = plan.cells()
+    done = {cell.name: result for cell in cells if (result := _result(cell, root))}
+    missing = [cell for cell in cells if cell.name not in done]
+    total, rest = (sum(plan.seconds(cell) for cell in some) / plan.processes / 60
+                   for some in (cells, missing))
+    print(f'{len(cells)} runs, {total:.0f} minutes in all on {plan.processes} processes; '
+          f'{len(missing)} to do, {rest:.0f} minutes', flush=True)
+    if missing:
+        _fill_caches(plan, bundle)
+    started = time.monotonic()
+    with ThreadPoolExecutor(plan.processes) as pool:
+        for cell, result in zip(missing, pool.map(lambda c: _run(c, root), missing)):
+            done[cell.name] = result
+            spent = (time.monotonic() - started) / 60
+            print(f'{len(done)}/{len(cells)} {cell.name}: mAP {_full(result):.4f}, '
+                  f'{result["train_seconds"]:.0f} s, {spent:.1f} minutes so far', flush=True)
+    return _write(plan, [done[cell.name] for cell in cells], bundle)
+
+
+def _fill_caches(plan: Comparison, bundle: Bundle) -> None:
+    for split, limit in (('train', plan.limit), ('test', 0)):
+        dataset = open_dataset(Path(plan.data) / split, limit or None)
+        cached_detections(bundle, dataset, Path(plan.cache), SLOTS)
+        cached_images(bundle, dataset, Path(plan.cache))
+
+
+def _result(cell: Cell, root: Path) -> Optional[dict]:
+    """Return a finished result of exactly this cell."""
+    path = root / cell.name / 'result.json'
+    if not path.is_file():
+        return None
+    result = json.loads(path.read_text())
+    return result if result['cell'] == json.loads(json.dumps(asdict(cell))) else None
+
+
+def _run(cell: Cell, root: Path) -> dict:
+    directory = root / cell.name
+    directory.mkdir(parents=True, exist_ok=True)
+    settings = json.dumps(asdict(cell))
+    stamp = directory / 'cell.json'
+    if not stamp.is_file() or stamp.read_text() != settings:
+        for old in directory.glob('*.ckpt'):  # of other settings: not to be continued
+            old.unlink()
+        stamp.write_text(settings)
+    with open(directory / 'log.txt', 'a', encoding='utf-8') as log:
+        code = subprocess.call(
+            [sys.executable, '-m', 'hoi_trainer.interaction.cell', settings, str(directory)],
+            stdout=log, stderr=log, env={**os.environ, 'OMP_NUM_THREADS': '1'})
+    result = _result(cell, root)
+    if code or result is None:
+        raise HoiError(f'run {cell.name} failed with code {code}: see {directory / "log.txt"}. '
+                       'Call again to go on with the others.')
+    return result
+
+
+def _full(result: dict) -> float:
+    return max(report['full'] for report in result['reports'].values())
+
+
+def _write(plan: Comparison, results: List[dict], bundle: Bundle) -> Path:
+    heads = summary(results, str(plan.exponents[0]))
+    settings = {result['cell']['split']: result['setting'] for result in results}
+    content = {
+        'heads': heads, 'directions': directions(results, str(plan.exponents[0])),
+        'protocol': {
+            'metric': 'hico_official mean AP over the (verb, object) classes with ground truth in '
+                      'the test split, best 100 triplets per image',
+            'score': 'probability * (human score * object score) ** exponent; exponent '
+                     f'{plan.exponents[0]} for trained heads, the better of '
+                     f'{list(plan.exponents)} for {TRAINING_FREE}',
+            'pairs_covered': results[0]['pairs_covered'], 'splits': settings,
+            'verdicts': RULE, 'seeds': list(plan.seeds), 'batch_size': plan.batch_size,
+            'samples': {name: head.samples for name, head in plan.heads.items()},
+            'note': 'all runs of the grid are listed; every head sees the same cached detections '
+                    'and pairs'},
+        'model': bundle.model_id, 'machine': machine(), 'runs': results}
+    path = Path(plan.output)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + '\n')
+    return path
+
+
+def machine() -> Dict[str, Any]:
+    """Return what the figures depend on besides the code."""
+    cpu = platform.processor()
+    info = Path('/proc/cpuinfo')
+    if info.is_file():
+        names = [line.split(':')[1].strip() for line in info.read_text().splitlines()
+                 if line.startswith('model name')]
+        cpu = names[0] if names else cpu
+    return {'cpu': cpu, 'cores': os.cpu_count(), 'torch': torch.__version__,
+            'python': platform.python_version()}
