@@ -19,12 +19,6 @@ Source: arXiv 2505.19503 and its released code. `LainConfig.official` reproduces
 code in everything that its checkpoints depend on; the default leaves three accidents out, see
 there.
 
-In the released code every token of [pairs, class, patches] goes through one masked attention. A
-pair sees itself and the patches, nothing sees the pairs. So the class and patch tokens attend as
-in CLIP, the pairs attend to one key of their own and the shared patch keys, and the last block
-gives its patches keys and values only. Linear layers take all tokens at once, which reads the
-weights once.
-
 Keys of the released checkpoints (`clip_head.image_encoder.` is the CLIP trunk, in OpenAI's names):
 
 | released | here |
@@ -41,19 +35,13 @@ from typing import Any, Mapping, NamedTuple, Tuple
 
 from hoi_perception.core.errors import BundleError
 from hoi_perception.networks.clip import ClipTrunk
-from hoi_perception.networks.lain_adapters import (
-    LainAdapter,
-    Layout,
-    merge_heads,
-    split_heads,
-    take,
-)
+from hoi_perception.networks.lain_adapters import LainAdapter, Layout, take
+from hoi_perception.networks.lain_blocks import through_block, through_last_block
 from hoi_perception.networks.roi_align import roi_weights
-from open_clip.transformer import QuickGELU, ResidualAttentionBlock
 import torch
 from torch import nn, Tensor
 from torch.nn import functional
-from torch.nn.functional import linear, normalize
+from torch.nn.functional import normalize
 
 
 @dataclass(frozen=True)
@@ -237,65 +225,3 @@ def _covered(first: Tensor, last: Tensor, size: int, official: bool) -> Tensor:
                        for end in (first, last))
     cell = torch.arange(size, device=first.device)
     return (cell >= first[..., None]) & (cell < last[..., None])
-
-
-def through_block(block: ResidualAttentionBlock, x: Tensor, pairs: int) -> Tensor:
-    """
-    Return the (B, T, width) tokens after a block of the tower.
-
-    x: (B, T, width), `pairs` pair tokens, class token, patches. Class token and patches attend to
-    each other, a pair to itself and the patches.
-    """
-    attention = block.attn
-    q, k, v = (split_heads(part, attention.num_heads) for part in linear(
-        block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias).chunk(3, -1))
-    first = pairs + 1
-    own = _attend_to_self_and(q[:, :, :pairs], k[:, :, :pairs], v[:, :, :pairs],
-                              k[:, :, first:], v[:, :, first:])
-    image = functional.scaled_dot_product_attention(q[:, :, pairs:], k[:, :, pairs:],
-                                                    v[:, :, pairs:])
-    return _finish(block, x, torch.cat([own, image], 2))
-
-
-def through_last_block(block: ResidualAttentionBlock, x: Tensor, pairs: int) -> Tensor:
-    """Return the (B, pairs, width) pair tokens after the last block; x as in `through_block`."""
-    attention, width = block.attn, x.shape[-1]
-    weight, bias = attention.in_proj_weight, attention.in_proj_bias
-    own, patches = block.ln_1(x[:, :pairs]), block.ln_1(x[:, pairs + 1:])
-    parts = (*linear(own, weight, bias).chunk(3, -1),
-             *linear(patches, weight[width:], bias[width:]).chunk(2, -1))
-    context = _attend_to_self_and(*(split_heads(part, attention.num_heads) for part in parts))
-    return _finish(block, x[:, :pairs], context)
-
-
-def _attend_to_self_and(query: Tensor, key: Tensor, value: Tensor, other_keys: Tensor,
-                        other_values: Tensor) -> Tensor:
-    """
-    Return the (B, heads, P, c) values seen by tokens that attend to themselves and the others.
-
-    query, key, value: (B, heads, P, c). other_keys, other_values: (B, heads, S, c).
-    """
-    query = query * query.shape[-1] ** -0.5
-    own = (query * key).sum(-1, keepdim=True)
-    weights = torch.cat([own, query @ other_keys.transpose(-1, -2)], -1).softmax(-1)
-    return weights[..., 1:] @ other_values + weights[..., :1] * value
-
-
-def _finish(block: ResidualAttentionBlock, x: Tensor, context: Tensor) -> Tensor:
-    """Return the tokens after attention's output projection and the feed-forward part."""
-    x = x + block.ls_1(block.attn.out_proj(merge_heads(context)))
-    return x + block.ls_2(_feed_forward(block.mlp, block.ln_2(x)))
-
-
-def _feed_forward(mlp: nn.Sequential, x: Tensor) -> Tensor:
-    """
-    Return `mlp(x)`, with QuickGELU in a single pass over the widest tensor of the tower.
-
-    x * sigmoid(a x) is silu(a x) / a, and both factors disappear in the matrix products.
-    """
-    if not isinstance(mlp.gelu, QuickGELU):
-        return mlp(x)
-    first, second, a = mlp.c_fc, mlp.c_proj, 1.702
-    inner = torch.addmm(first.bias, x.flatten(0, -2), first.weight.T, beta=a, alpha=a)
-    inner = torch.addmm(second.bias, functional.silu(inner), second.weight.T, alpha=1 / a)
-    return inner.view_as(x)

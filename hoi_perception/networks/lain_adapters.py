@@ -59,16 +59,6 @@ def take(items: Tensor, index: Tensor) -> Tensor:
     return items.flatten(0, 1)[(index + offsets).flatten()].unflatten(0, index.shape)
 
 
-def split_heads(x: Tensor, heads: int) -> Tensor:
-    """Return (..., heads, T, width / heads) of (..., T, width)."""
-    return x.unflatten(-1, (heads, -1)).transpose(-2, -3)
-
-
-def merge_heads(x: Tensor) -> Tensor:
-    """Undo `split_heads`."""
-    return x.transpose(-2, -3).flatten(-2)
-
-
 class Folded(NamedTuple):
     """
     Attention whose memory is used as it is, (weight, bias) of what remains.
@@ -199,7 +189,7 @@ class LainAdapter(nn.Module):
         mutual = self._mutual_context(self._context(patches, layout), layout)
         layer, t = self.mhsa_layers2[0], t[:, None, :, None]
         sides = layer(t, layer.attend(t, mutual)).squeeze(-2)
-        return self.up_proj(merge_heads(sides)) * self.scale
+        return self.up_proj(sides.transpose(1, 2).flatten(-2)) * self.scale
 
     def _context(self, patches: Tensor, layout: Layout) -> Tensor:
         """Return the (B, n, queries, d) context of every box."""
