@@ -30,12 +30,20 @@ Keys of the released checkpoints (`clip_head.image_encoder.` is the CLIP trunk, 
 """
 
 from dataclasses import asdict, dataclass, fields
+from itertools import chain, islice
 import math
-from typing import Any, Mapping, NamedTuple, Tuple
+from typing import Any, List, Mapping, NamedTuple, Tuple
 
 from hoi_perception.core.errors import BundleError
 from hoi_perception.networks.clip import ClipTrunk
-from hoi_perception.networks.lain_adapters import LainAdapter, Layout, take
+from hoi_perception.networks.lain_adapters import (
+    fold,
+    Folded,
+    LainAdapter,
+    Layout,
+    layout_of,
+    take,
+)
 from hoi_perception.networks.lain_blocks import through_block, through_last_block
 from hoi_perception.networks.roi_align import roi_weights
 import torch
@@ -167,11 +175,20 @@ class Lain(nn.Module):
                              take(inputs.queries, inputs.object)], -1)
         x = torch.cat([visual.ln_pre(self.query_proj(queries)), visual._embeds(inputs.images)], 1)
         layout = self.layout(inputs)
-        *blocks, last = zip(visual.transformer.resblocks, self.adapters)
-        for block, adapter in blocks:
-            x = through_block(block, adapter(x, layout), pairs)
-        x = through_last_block(last[0], last[1](x, layout), pairs)
+        *blocks, last = zip(visual.transformer.resblocks, self.adapters, self.folded())
+        for block, adapter, folded in blocks:
+            x = through_block(block, adapter(x, layout, folded), pairs)
+        block, adapter, folded = last
+        x = through_last_block(block, adapter(x, layout, folded), pairs)
         return normalize(visual.ln_post(x) @ visual.proj, dim=-1)
+
+    def folded(self) -> List[Tuple[Folded, ...]]:
+        """Return the folded attention of every adapter's decoder layers."""
+        layers = [adapter.cross_layers() for adapter in self.adapters]
+        if not self.config.interaction:
+            return [()] * len(layers)
+        flat = iter(fold(list(chain(*layers))))
+        return [tuple(islice(flat, len(part))) for part in layers]
 
     def layout(self, inputs: LainInputs) -> Layout:
         """Return what the adapters need to know of boxes and pairs."""
@@ -183,7 +200,8 @@ class Lain(nn.Module):
             index = torch.full_like(human[:, :1], boxes.shape[1])
             boxes = torch.cat([boxes, self.whole_image.expand(len(boxes), 1, 4)], 1)
             human, thing = torch.cat([human, index], 1), torch.cat([thing, index], 1)
-        return Layout(prior, roi_weights(boxes, self.trunk.grid, self.trunk.patch), human, thing)
+        return layout_of(prior, roi_weights(boxes, self.trunk.grid, self.trunk.patch), human,
+                         thing)
 
     def _prior(self, inputs: LainInputs, boxes: Tensor) -> Tensor:
         """Return the (B, rows, columns, d) spatial prior, one of n + 1 vectors in each cell."""

@@ -25,7 +25,7 @@ comes before RoIAlign, and the decoder layers fold their key and value projectio
 query and output, so that what is attended to is never projected.
 """
 
-from typing import NamedTuple, Tuple
+from typing import List, NamedTuple, Sequence, Tuple
 
 from hoi_perception.networks.roi_align import roi_align, RoiWeights
 import torch
@@ -41,16 +41,25 @@ GATE_START = 1e-9
 
 class Layout(NamedTuple):
     """
-    What all adapters of one forward pass share.
+    What all adapters of one forward pass share; the first M tokens take part in the interaction.
 
-    prior: (B, rows, columns, d) map of the detections. rois: weights of the boxes. human, object:
-    (B, M) int64, the boxes of the first M tokens.
+    prior: (B, rows, columns, d) map of the detections. rois: weights of the boxes. own: (B, 2 M)
+    int64 rows of B * n boxes, the tokens' humans, then their objects. across: (B, 2 M) int64 rows
+    of B * n * n combinations (the other one, own).
     """
 
     prior: Tensor
     rois: RoiWeights
-    human: Tensor
-    object: Tensor
+    own: Tensor
+    across: Tensor
+
+
+def layout_of(prior: Tensor, rois: RoiWeights, human: Tensor, thing: Tensor) -> Layout:
+    """Return the layout of tokens whose boxes are human, thing (B, M) int64."""
+    batch, count = rois.rows.shape[:2]
+    first = torch.arange(batch, device=human.device)[:, None] * count
+    own, other = torch.cat([human, thing], 1), torch.cat([thing, human], 1)
+    return Layout(prior, rois, first + own, (first + other) * count + own)
 
 
 def take(items: Tensor, index: Tensor) -> Tensor:
@@ -63,8 +72,10 @@ class Folded(NamedTuple):
     """
     Attention whose memory is used as it is, (weight, bias) of what remains.
 
-    query: from tokens to one query per head in the memory's own space. output: from the means of
-    the memory, one per head, to the attended values.
+    q . (K m + k) = (K^T q) . m + const, a constant drops out of the softmax, and the mean of
+    projected values is the projection of their mean. query: from tokens to one query per head in
+    the memory's own space. output: from the means of the memory, one per head, to the attended
+    values.
     """
 
     query: Tuple[Tensor, Tensor]
@@ -75,9 +86,7 @@ class CrossLayer(nn.Module):
     """
     A post-norm decoder layer without self-attention.
 
-    Holds the parameters of `nn.MultiheadAttention` for checkpoints, and computes the same without
-    projecting the memory: q . (K m + k) = (K^T q) . m + const, a constant drops out of the
-    softmax, and the mean of projected values is the projection of their mean.
+    Holds the parameters of `nn.MultiheadAttention` for checkpoints and computes with them folded.
     """
 
     def __init__(self, width: int) -> None:
@@ -89,46 +98,49 @@ class CrossLayer(nn.Module):
         self.norm3 = nn.LayerNorm(width)
         self.dropout = nn.Dropout(DROPOUT)
 
-    def folded(self) -> Folded:
-        """Return the attention's parameters with key into query and value into output folded."""
-        attention = self.multihead_attn
-        parts = torch.cat([attention.in_proj_weight, attention.in_proj_bias[:, None]], 1)
-        query, key, value = parts.unflatten(0, (3, HEADS, -1))
-        query = key[..., :-1].transpose(-1, -2) @ query * query.shape[-2] ** -0.5
-        output = attention.out_proj.weight.unflatten(1, (HEADS, -1)).transpose(0, 1) @ value
-        return Folded((query[..., :-1].flatten(0, 1), query[..., -1].flatten()),
-                      (output[..., :-1].transpose(0, 1).flatten(1),
-                       output[..., -1].sum(0) + attention.out_proj.bias))
-
-    def attend(self, tokens: Tensor, memory: Tensor) -> Tensor:
+    def attend(self, folded: Folded, tokens: Tensor, memory: Tensor) -> Tensor:
         """Return (..., T, d) attended values of tokens (..., T, d) on memory (..., S, d)."""
-        query, output = self.folded()
-        heads = linear(tokens, *query).unflatten(-1, (HEADS, -1)).flatten(-3, -2)
+        heads = linear(tokens, *folded.query).unflatten(-1, (HEADS, -1)).flatten(-3, -2)
         weights = self.dropout((heads @ memory.transpose(-1, -2)).softmax(-1))
-        return linear((weights @ memory).unflatten(-2, (-1, HEADS)).flatten(-2), *output)
+        means = (weights @ memory).unflatten(-2, (-1, HEADS)).flatten(-2)
+        return linear(means, *folded.output)
 
-    def attend_across(self, items: Tensor, own: Tensor, other: Tensor) -> Tensor:
+    def attend_across(self, folded: Folded, items: Tensor, across: Tensor) -> Tensor:
         """
-        Return (B, M, T, d) attended values of the tokens of items `own` on those of `other`.
+        Return (B, M, T, d) attended values of items on one another, items (B, n, T, d).
 
-        items: (B, n, T, d). own, other: (B, M) int64. Weights and means are computed for all
-        n * n combinations, which are few and dense, and then picked.
+        across: (B, M) rows of the B * n * n combinations (memory, tokens). Weights and means are
+        computed for all of them, which are few and dense, and then picked.
         """
-        query, output = self.folded()
         count, tokens = items.shape[1:3]
         flat = items.flatten(1, 2)
-        heads = linear(flat, *query).unflatten(-1, (HEADS, -1)).flatten(1, 2)
+        heads = linear(flat, *folded.query).unflatten(-1, (HEADS, -1)).flatten(1, 2)
         # Memory before queries: a softmax over few elements is fast along an outer dimension.
         logits = (flat @ heads.transpose(-1, -2)).unflatten(1, (count, tokens))
         weights = self.dropout(logits.softmax(2))
         means = (weights.transpose(-1, -2) @ items).unflatten(2, (count, tokens, -1)).flatten(-2)
-        return linear(take(means.flatten(1, 2), other * count + own), *output)
+        return linear(means.flatten(0, 2)[across], *folded.output)
 
     def forward(self, tokens: Tensor, attended: Tensor) -> Tensor:
         """Return the (..., d) tokens after the attended values and the feed-forward part."""
         x = self.norm2(tokens + self.dropout(attended))
         update = self.linear2(self.dropout(functional.relu(self.linear1(x))))
         return self.norm3(x + self.dropout(update))
+
+
+def fold(layers: Sequence[CrossLayer]) -> List[Folded]:
+    """Return the folded attention of each layer, all in one go."""
+    attention = [layer.multihead_attn for layer in layers]
+    parts = torch.cat([torch.stack([a.in_proj_weight for a in attention]),
+                       torch.stack([a.in_proj_bias for a in attention])[..., None]], -1)
+    query, key, value = parts.unflatten(1, (3, HEADS, -1)).unbind(1)
+    query = key[..., :-1].transpose(-1, -2) @ query * query.shape[-2] ** -0.5
+    output = torch.stack([a.out_proj.weight for a in attention])
+    output = output.unflatten(2, (HEADS, -1)).transpose(1, 2) @ value
+    bias = output[..., -1].sum(1) + torch.stack([a.out_proj.bias for a in attention])
+    return [Folded(parts[:2], parts[2:]) for parts in zip(
+        query[..., :-1].flatten(1, 2), query[..., -1].flatten(1),
+        output[..., :-1].transpose(1, 2).flatten(2), bias)]
 
 
 class LainAdapter(nn.Module):
@@ -157,20 +169,24 @@ class LainAdapter(nn.Module):
             self.up_proj = nn.Linear(2 * dim, width)
             self.scale = nn.Parameter(torch.full((width,), GATE_START))
 
-    def forward(self, x: Tensor, layout: Layout) -> Tensor:
+    def cross_layers(self) -> Tuple[CrossLayer, ...]:
+        """Return the decoder layers in the order in which `interaction` uses them."""
+        return (self.mhsa_layers[0], self.mhsa_layers3[0], self.mhsa_layers2[0]) \
+            if self.has_interaction else ()
+
+    def forward(self, x: Tensor, layout: Layout, folded: Sequence[Folded]) -> Tensor:
         """
         Return the (B, T, width) tokens with both updates added.
 
-        x: pair tokens, class token, patches row-major. The first `layout.human.shape[1]` tokens
-        take part in the interaction.
+        x: pair tokens, class token, patches row-major. folded: attention of `cross_layers`.
         """
-        rows, columns, count = *layout.prior.shape[1:3], layout.human.shape[1]
+        rows, columns, count = *layout.prior.shape[1:3], layout.own.shape[1] // 2
         patches, rest = x[:, -rows * columns:], x[:, :-rows * columns]
         if self.has_locality:
             patches = patches + self.locality(patches, layout.prior)
         if self.has_interaction:
             tokens = rest[:, :count]
-            tokens = tokens + self.interaction(tokens, patches, layout)
+            tokens = tokens + self.interaction(tokens, patches, layout, folded)
             return torch.cat([tokens, rest[:, count:], patches], 1)
         return torch.cat([rest, patches], 1) if self.has_locality else x
 
@@ -183,29 +199,22 @@ class LainAdapter(nn.Module):
         x = self.ln2(functional.leaky_relu(x).permute(0, 2, 3, 1)).flatten(1, 2)
         return self.up_proj2(x) * self.scale2
 
-    def interaction(self, tokens: Tensor, patches: Tensor, layout: Layout) -> Tensor:
+    def interaction(self, tokens: Tensor, patches: Tensor, layout: Layout,
+                    folded: Sequence[Folded]) -> Tensor:
         """Return the (B, M, width) update of the tokens; patches: after their own update."""
-        t = functional.leaky_relu(self.down_proj(tokens))
-        mutual = self._mutual_context(self._context(patches, layout), layout)
-        layer, t = self.mhsa_layers2[0], t[:, None, :, None]
-        sides = layer(t, layer.attend(t, mutual)).squeeze(-2)
-        return self.up_proj(sides.transpose(1, 2).flatten(-2)) * self.scale
-
-    def _context(self, patches: Tensor, layout: Layout) -> Tensor:
-        """Return the (B, n, queries, d) context of every box."""
         size = layout.prior.shape[1:3]
         reduced = (patches @ self.down_proj2.weight.T).unflatten(1, size)
         pooled = self.ln(roi_align(reduced, layout.rois) + self.down_proj2.bias)
-        layer, prompt = self.mhsa_layers[0], self.prompt.weight
-        return layer(prompt, layer.attend(prompt, pooled))
-
-    def _mutual_context(self, context: Tensor, layout: Layout) -> Tensor:
-        """Return (B, 2, M, queries, d): the human's context given the object's, and reversed."""
-        layer = self.mhsa_layers3[0]
-        own = torch.cat([layout.human, layout.object], 1)
-        other = torch.cat([layout.object, layout.human], 1)
-        attended = layer.attend_across(context, own, other)
-        return layer(take(context, own), attended).unflatten(1, (2, -1))
+        boxes, both, pairs = self.cross_layers()
+        # What each box is about, (B, n, queries, d).
+        prompt = self.prompt.weight
+        context = boxes(prompt, boxes.attend(folded[0], prompt, pooled))
+        # The human's context given the object's, and reversed, (B, 2, M, queries, d).
+        attended = both.attend_across(folded[1], context, layout.across)
+        mutual = both(context.flatten(0, 1)[layout.own], attended).unflatten(1, (2, -1))
+        t = functional.leaky_relu(self.down_proj(tokens))[:, None, :, None]
+        sides = pairs(t, pairs.attend(folded[2], t, mutual)).squeeze(-2)
+        return self.up_proj(sides.transpose(1, 2).flatten(-2)) * self.scale
 
 
 def _down(width: int, dim: int) -> nn.Linear:

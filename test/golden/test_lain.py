@@ -133,7 +133,7 @@ def test_the_first_interaction_adapter(case):
     patches = patches + adapter.locality(patches, layout.prior)
     with watching(ln=adapter.ln, context=adapter.mhsa_layers[0], mutual=adapter.mhsa_layers3[0],
                   cross=adapter.mhsa_layers2[0]) as seen:
-        update = adapter.interaction(tokens[None, :count], patches, layout)
+        update = adapter.interaction(tokens[None, :count], patches, layout, head.folded()[0])
     outputs = {
         'roi_down_ln': seen['ln'][1][0],
         'context_tokens': seen['context'][1][0].transpose(0, 1),
