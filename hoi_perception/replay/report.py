@@ -137,7 +137,8 @@ def lines_of(summary: dict) -> List[Tuple[str, str]]:
     for name, stage in latency['stages'].items():
         rows.append((f'  {name}', f'{stage["p50"]:.1f} / {stage["p95"]:.1f} ms'))
     if summary['triplet_map'] is not None:
-        rows.append(('triplet mAP', f'{summary["triplet_map"]:.3f} over the '
+        rows.append(('triplet mAP', f'{summary["triplet_map"]:.3f} '
+                     f'({summary["triplet_map_protocol"]}) over the '
                      f'{summary["triplet_map_frames"]} frames with all verbs'))
     else:
         rows.append(('triplet mAP', 'none: the bag has no ground truth for these frames'))
