@@ -117,6 +117,8 @@ def export_synthetic(
         clip: Path = typer.Argument(..., help='CLIP weights written by `fit`'),
         directory: Path = typer.Argument(..., help='the bundle, e.g. models/synthetic_tiny'),
         metrics: List[Path] = typer.Option([], help='JSON written by `evaluate`; repeatable'),
+        head: List[str] = typer.Option([], help='NAME=WEIGHTS of a trained LAIN head; the first '
+                                                'one is the default; repeatable'),
 ) -> None:
     """Assemble the bundle that ships with the project."""
     from hoi_trainer import export_synthetic as module
@@ -125,7 +127,14 @@ def export_synthetic(
         figures.update({f'{path.stem}_{name}': value
                         for name, value in json.loads(path.read_text()).items()
                         if isinstance(value, (int, float)) and name != 'seconds'})
-    typer.echo(module.export_synthetic(detector, clip, directory, figures))
+    heads = {}
+    for entry in head:
+        name, _, path = entry.partition('=')
+        if not name or not path:
+            raise HoiError(f'--head {entry!r} is not NAME=WEIGHTS, for example '
+                           'lain=runs/lain/lain.safetensors')
+        heads[name] = Path(path)
+    typer.echo(module.export_synthetic(detector, clip, directory, figures, heads))
 
 
 @data.command()

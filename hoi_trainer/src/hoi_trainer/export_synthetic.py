@@ -14,9 +14,11 @@
 
 """Assemble the shipped bundle from a trained detector and a trained CLIP."""
 
+import math
 from pathlib import Path
-from typing import Dict, Union
+from typing import Dict, Mapping, Tuple, Union
 
+from hoi_perception.core.errors import BundleError
 from hoi_perception.networks.dense_detector import DenseDetectorConfig
 from hoi_perception.runtime.bundle import (
     BundleSpec,
@@ -59,7 +61,7 @@ accuracy on real images.
 - CLIP: vision {vision}; text {text}.
 - Caption vocabulary: {words}. "Zero-shot" about this bundle means unseen by the interaction head,
   not unseen by CLIP.
-- Head: {head}
+- Heads, the first is the default: {head}
 
 Measured on held-out rendered scenes ({protocols}):
 
@@ -68,19 +70,27 @@ Measured on held-out rendered scenes ({protocols}):
 {figures}
 """
 
-HEAD = ("DEFR's region-masked read-out, without weights of its own and without training: CLIP has "
-        'seen whole pictures and crops of pairs, never a read-out restricted to a region.')
+READOUT = ("defr: DEFR's region-masked read-out, without weights of its own and without training: "
+           'CLIP has seen whole pictures and crops of pairs, never a read-out restricted to a '
+           'region.')
+LAIN = ('{name}: LAIN on the frozen detector and CLIP, trained on the same scenes '
+        '(`hoi-trainer fit -c configs/synthetic/lain.yaml`).')
+EXPONENT = 2.8
+"""Of the detector's scores in LAIN's; the training-free read-out has 1."""
 
 
 def export_synthetic(detector: Path, clip: Path, directory: Path,
-                     metrics: Dict[str, Union[float, str]]) -> Path:
+                     metrics: Dict[str, Union[float, str]],
+                     heads: Mapping[str, Path] = {}) -> Path:
     """
     Write the bundle and return its directory.
 
     detector, clip: what `hoi-trainer fit` wrote. metrics: figures for `bundle.yaml` and the card.
+    heads: trained LAIN heads by name, before the training-free `defr`; the first is the default.
     """
     detector_config, detector_state = read_weights(detector)
     clip_config, clip_state = read_weights(clip)
+    trained = {name: read_head(path) for name, path in heads.items()}
     settings = DenseDetectorConfig.from_mapping(detector_config)
     height, width = settings.image_size
     side = clip_config['vision_cfg']['image_size']
@@ -93,16 +103,31 @@ def export_synthetic(detector: Path, clip: Path, directory: Path,
                                     std=settings.std)),
         clip=ClipSpec(config=clip_config, preprocessing=ImageSpec(
             height=side, width=side, mean=MEAN, std=STD)),
-        heads={'defr': HeadSpec()}, vocabulary=_vocabulary(), metrics=metrics)
+        heads={**{name: spec for name, (spec, _) in trained.items()}, 'defr': HeadSpec()},
+        vocabulary=_vocabulary(), metrics=metrics)
     card = CARD.format(
         objects=', '.join(OBJECTS), verbs=', '.join(VERBS[:NO_INTERACTION]),
         combinations=len(COMBINATIONS), classes=settings.classes, height=height, width=width,
         vision=_words(clip_config['vision_cfg']), text=_words(clip_config['text_cfg']),
         protocols='COCO protocol for boxes and masks, `hico_official` for triplets',
-        words=', '.join(CAPTION_WORDS), head=HEAD,
+        words=', '.join(CAPTION_WORDS),
+        head=' '.join([*(LAIN.format(name=name) for name in trained), READOUT]),
         figures='\n'.join(f'| {name} | {value} |' for name, value in metrics.items()))
-    return write_bundle(directory, spec, {'detector.safetensors': _half(detector_state),
-                                          'clip.safetensors': _half(clip_state)}, card).path
+    return write_bundle(directory, spec, {
+        'detector.safetensors': _half(detector_state), 'clip.safetensors': _half(clip_state),
+        **{f'heads/{name}.safetensors': state for name, (_, state) in trained.items()}}, card).path
+
+
+def read_head(path: Path) -> Tuple[HeadSpec, Dict[str, Tensor]]:
+    """Return the description and the state of a LAIN head that `hoi-trainer fit` wrote."""
+    config, state = read_weights(path)
+    if config.get('kind') != 'lain':
+        raise BundleError(f'{path} holds {config.get("kind")!r}, expected a LAIN head written by '
+                          '`hoi-trainer fit -c configs/synthetic/lain.yaml`.')
+    return HeadSpec(
+        kind='lain', config=config['config'], activation='sigmoid',
+        temperature=math.exp(float(state['logit_scale'])), human_exponent=EXPONENT,
+        object_exponent=EXPONENT), _half(state)
 
 
 def _vocabulary() -> VocabularySpec:

@@ -134,8 +134,8 @@ class HeadSplit:
     """
     One split of a data set with its cached detections, ready to be cut into batches.
 
-    count: images. pairs: its `PairTable`. covered: share of the annotated (pair, verb)s that some
-    candidate pair shows.
+    pairs: its `PairTable`. annotated: (N,) bool, images with a pair that counts. covered: share of
+    the annotated (pair, verb)s that some candidate pair shows.
     """
 
     def __init__(self, bundle: Bundle, dataset: HoiDataset, cache: Path, slots: Slots, pairs: int,
@@ -154,7 +154,7 @@ class HeadSplit:
         truth = truth_of(dataset, bundle, np.zeros(0, np.int64) if unseen is None else unseen)
         self.pairs = pair_table(self.detections, truth, vocabulary.human, slots,
                                 len(vocabulary.verbs), pairs, training)
-        self.annotated = torch.from_numpy(np.array((truth.verbs >= 0).any(1)))
+        self.annotated = (truth.verbs >= 0).any(1)
         self.covered = coverage(self.detections, self.pairs, truth)
         spec = bundle.spec.clip.preprocessing
         place = ImageTransform(spec, torch.device('cpu')).place

@@ -16,6 +16,7 @@
 
 from pathlib import Path
 from typing import Dict, Optional
+import warnings
 
 from hoi_perception.core.errors import HoiError
 from hoi_perception.runtime.bundle import Bundle
@@ -84,6 +85,8 @@ class HeadData(LightningDataModule):
             raise HoiError(f"{self.directories['train']} has no annotated pair to train on.")
         budget = next((c for c in trainer.callbacks if isinstance(c, Budget)), None)
         steps = budget.steps(self.batch_size * trainer.world_size) if budget else None
+        # Lightning cannot see that the sampler goes on where it stopped.
+        warnings.filterwarnings('ignore', message='.*your dataloader is not resumable')
         sampler = StepSampler(len(index), self.batch_size, steps or ENDLESS, trainer.global_step,
                               self.seed, trainer.global_rank, trainer.world_size)
         return DataLoader(index, batch_sampler=sampler)

@@ -77,6 +77,9 @@ class Budget(Callback):
         now = time.monotonic()
         self.seconds_used += now - self._last
         self._last = now
+        if self.minutes and trainer.world_size > 1:
+            # One clock for all: processes that stop a step apart wait for each other for ever.
+            self.seconds_used = trainer.strategy.broadcast(self.seconds_used)
         self.samples_used += trainer.world_size * trainer.datamodule.batch_size
         if trainer.is_global_zero and trainer.global_step % self.report_every == 0:
             rate = self.samples_used / max(self.seconds_used, 1e-6)
