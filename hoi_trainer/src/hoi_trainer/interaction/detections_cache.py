@@ -22,6 +22,7 @@ continues, and gets its name when it is complete.
 """
 
 from dataclasses import dataclass
+import fcntl
 import hashlib
 import json
 from pathlib import Path
@@ -177,31 +178,42 @@ def _key(kind: str, *parts: object) -> str:
 
 def _filled(path: Path, count: int, layout: Layout, dataset: HoiDataset,
             rows: Callable[[list], Dict[str, np.ndarray]]) -> Dict[str, np.ndarray]:
-    """Return the arrays at `path`, filling what is missing chunk by chunk."""
+    """Return the arrays at `path`; one process fills them, others wait for it."""
     if count == 0:
         raise HoiError('the data set has no images: nothing can be detected.')
     if not path.is_dir():
-        part = path.with_name(f'{path.name}.part')
-        part.mkdir(parents=True, exist_ok=True)
-        counter = part / 'done'
-        done = int(counter.read_text()) if counter.is_file() else 0
-        arrays = {name: np.lib.format.open_memmap(
-            part / f'{name}.npy', 'r+' if done else 'w+', dtype, (count, *shape))
-            for name, (dtype, shape) in layout.items()}
-        bar = tqdm(total=count, initial=done, desc=path.name.split('-')[0], unit='images',
-                   mininterval=5)
-        for start in range(done, count, CHUNK):
-            stop = min(start + CHUNK, count)
-            images = [check_rgb(dataset.image(i)) for i in range(start, stop)]
-            for name, values in rows(images).items():
-                arrays[name][start:stop] = values
-                arrays[name].flush()
-            _write_whole(counter, str(stop))
-            bar.update(stop - start)
-        bar.close()
-        counter.unlink()
-        part.rename(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path.with_name(f'{path.name}.lock'), 'w', encoding='utf-8') as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.is_dir():
+                _fill(path, count, layout, dataset, rows)
+        path.with_name(f'{path.name}.lock').unlink(missing_ok=True)
     return {name: np.load(path / f'{name}.npy', mmap_mode='r') for name in layout}
+
+
+def _fill(path: Path, count: int, layout: Layout, dataset: HoiDataset,
+          rows: Callable[[list], Dict[str, np.ndarray]]) -> None:
+    """Fill what is missing chunk by chunk beside `path`, then give it its name."""
+    part = path.with_name(f'{path.name}.part')
+    part.mkdir(exist_ok=True)
+    counter = part / 'done'
+    done = int(counter.read_text()) if counter.is_file() else 0
+    arrays = {name: np.lib.format.open_memmap(
+        part / f'{name}.npy', 'r+' if done else 'w+', dtype, (count, *shape))
+        for name, (dtype, shape) in layout.items()}
+    bar = tqdm(total=count, initial=done, desc=path.name.split('-')[0], unit='images',
+               mininterval=5)
+    for start in range(done, count, CHUNK):
+        stop = min(start + CHUNK, count)
+        images = [check_rgb(dataset.image(i)) for i in range(start, stop)]
+        for name, values in rows(images).items():
+            arrays[name][start:stop] = values
+            arrays[name].flush()
+        _write_whole(counter, str(stop))
+        bar.update(stop - start)
+    bar.close()
+    counter.unlink(missing_ok=True)
+    part.rename(path)
 
 
 def _write_whole(path: Path, text: str) -> None:
