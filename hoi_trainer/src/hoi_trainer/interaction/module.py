@@ -15,8 +15,6 @@
 """Interaction heads as Lightning modules: the head learns, detector and CLIP stay as they are."""
 
 
-import math
-
 from hoi_perception.networks.lain import Lain, LainConfig
 from hoi_perception.runtime.bundle import Bundle
 from hoi_perception.runtime.loading import build_detector, load_clip
@@ -116,15 +114,12 @@ class LainModule(HeadModule):
 
     adapter_dim, hidden, context_queries, locality, interaction: see `LainConfig`; the other sizes
     come from the bundle. dropout: LAIN's own, in the adapters' cross-attention; a run of less
-    than one pass over the data has no use for it and is faster without. temperature: first factor
-    on cosines (LAIN: 1 / 0.07); a small CLIP tells the verbs of an object apart by little and
-    needs a larger one.
+    than one pass over the data has no use for it and is faster without.
     """
 
     def __init__(self, bundle: str, adapter_dim: int = 32, hidden: int = 128,
                  context_queries: int = 10, locality: bool = True, interaction: bool = True,
-                 dropout: bool = True, temperature: float = 1 / 0.07,
-                 learning_rate: float = 1e-3, weight_decay: float = 1e-4,
+                 dropout: bool = True, learning_rate: float = 1e-3, weight_decay: float = 1e-4,
                  alpha: float = ALPHA, gamma: float = GAMMA, exponent: float = 2.8) -> None:
         super().__init__(bundle, learning_rate, weight_decay, alpha, gamma, exponent)
         config = LainConfig(
@@ -132,7 +127,6 @@ class LainModule(HeadModule):
             object_dim=self.rows.objects.shape[1], hidden=hidden,
             context_queries=context_queries, locality=locality, interaction=interaction)
         self.network = Lain(self._frozen[0], config)
-        torch.nn.init.constant_(self.network.logit_scale, math.log(temperature))
         self.network_config = {'kind': 'lain', 'config': config.to_mapping()}
         self.dropout = dropout
 
