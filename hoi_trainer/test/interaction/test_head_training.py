@@ -14,14 +14,19 @@
 
 """Training from the shipped YAML: what is written, the same curve twice, two processes."""
 
+import json
 import os
 import subprocess
 import sys
 
-from hoi_perception.runtime.bundle import default_bundle_path
+from bundles import OBJECTS, tiny_bundle, tiny_spec
+from hoi_perception.runtime.bundle import default_bundle_path, VerbSpec, VocabularySpec
 from hoi_trainer.cli import main
+from hoi_trainer.datasets import vcoco_names
 import pytest
+from shared_data import require_shared
 import torch
+import yaml
 
 
 def _curve(directory):
@@ -54,12 +59,46 @@ def test_two_processes_train_one_head(write_config, tmp_path):
 
 @pytest.mark.parametrize('setting, value, part', [
     ('zero_shot', 'rf_uc', 'for 600 HOI classes'), ('zero_shot', 'nonsense', 'unknown'),
+    ('train', __file__, 'give their directory'),
     ('train', 'nowhere', 'hoi-trainer synth')])
 def test_data_that_cannot_be_trained_on_end_in_a_sentence(write_config, tmp_path, capsys, setting,
                                                           value, part):
     path = write_config(tmp_path, 16)
     assert main(['fit', '-c', str(path), f'--data.init_args.{setting}', value]) == 2
     assert part in capsys.readouterr().err
+
+
+def _photo_bundle(directory):
+    """Return a bundle with random weights whose vocabulary is V-COCO's."""
+    names = vcoco_names()
+    verbs = tuple(VerbSpec(name=verb, phrase=phrase)
+                  for verb, phrase in zip(names.verbs, names.phrases))
+    config = tiny_spec().detector
+    return tiny_bundle(
+        directory, detector=config.model_copy(update={'classes': OBJECTS}),
+        vocabulary=VocabularySpec(objects=names.objects, verbs=verbs)).path
+
+
+def test_a_head_trains_on_photos_with_the_annotations_of_vcoco(write_config, tmp_path):
+    photos = require_shared('data/photos/vcoco')
+    raw = json.loads(require_shared(
+        'data/annotations/vcoco/instances_vcoco_test.json').read_text())
+    here = [i for i, record in enumerate(raw['annotations'])
+            if (photos / record['file_name']).is_file()]
+    for key in ('annotations', 'images'):
+        raw[key] = [raw[key][i] for i in here]
+    annotation = tmp_path / 'instances_vcoco_photos.json'
+    annotation.write_text(json.dumps(raw))
+    bundle = _photo_bundle(tmp_path / 'bundle')
+    path = write_config(tmp_path / 'run', 8)
+    config = yaml.safe_load(path.read_text())
+    config['model']['init_args']['bundle'] = str(bundle)
+    config['data']['init_args'].update(
+        bundle=str(bundle), train=str(annotation), val=str(annotation), images=str(photos),
+        cache=str(tmp_path / 'cache'))
+    path.write_text(yaml.safe_dump(config))
+    assert main(['fit', '-c', str(path)]) == 0
+    assert 'val/map' in _curve(tmp_path / 'run')
 
 
 def test_a_head_goes_into_the_bundle_as_its_default(write_config, tmp_path):

@@ -41,25 +41,28 @@ class HeadData(LightningDataModule):
     """
     Cached detections, CLIP images and labels of the frozen detector's pairs.
 
-    bundle: directory whose detector and CLIP input are used. train, val: directories of splits.
-    cache: directory for detections and small images. zero_shot: the setting of
-    `datasets.zero_shot` whose unseen classes training does not see ('full' = none); images
-    without any seen pair are left out. batch_size: per process. pairs: kept per training image,
-    annotated ones first. seed: of the order of the images, their colours and dropout. jitter:
-    strength of the change of colours of the CLIP image; there is no mirroring, because the
-    detector's queries belong to the image as it was. pictures: False for heads that read boxes
-    only. limit: use only the first images.
+    bundle: directory whose detector and CLIP input are used. train, val: directories of synthetic
+    splits, or annotation files of HICO-DET or V-COCO; then images is the directory of their
+    photos (or has them one directory below, as train2015 and test2015). cache: directory for
+    detections and small images. zero_shot: the setting of `datasets.zero_shot` whose unseen
+    classes training does not see ('full' = none); images without any seen pair are left out.
+    batch_size: per process. pairs: kept per training image, annotated ones first. seed: of the
+    order of the images, their colours and dropout. jitter: strength of the change of colours of
+    the CLIP image; there is no mirroring, because the detector's queries belong to the image as
+    it was. pictures: False for heads that read boxes only. limit: use only the first images.
     """
 
     def __init__(self, bundle: str, train: str, val: str, cache: str, zero_shot: str = 'full',
                  batch_size: int = 32, pairs: int = 16, slots: Slots = SLOTS, seed: int = 0,
-                 jitter: float = 0.4, pictures: bool = True, limit: Optional[int] = None) -> None:
+                 jitter: float = 0.4, pictures: bool = True, limit: Optional[int] = None,
+                 images: Optional[str] = None) -> None:
         super().__init__()
         self.bundle, self.cache = Bundle.open(bundle), Path(cache)
         self.directories = {'train': Path(train), 'val': Path(val)}
         self.zero_shot, self.batch_size, self.pairs, self.slots = (zero_shot, batch_size, pairs,
                                                                    slots)
         self.seed, self.jitter, self.pictures, self.limit = seed, jitter, pictures, limit
+        self.images = Path(images) if images else None
         self.splits: Dict[str, HeadSplit] = {}
 
     def prepare_data(self) -> None:
@@ -70,7 +73,8 @@ class HeadData(LightningDataModule):
         """Open both splits."""
         for name, directory in self.directories.items():
             if name not in self.splits:
-                dataset = open_dataset(directory, self.limit)
+                dataset = open_dataset(directory, self.limit, self.images,
+                                       'train' if name == 'train' else 'test')
                 self.unseen = open_split(self.zero_shot, dataset).unseen
                 training = name == 'train'
                 self.splits[name] = HeadSplit(

@@ -12,20 +12,43 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where training data come from: directories opened as data sets, classes held back by name."""
+"""Where training data come from: paths opened as data sets, classes held back by name."""
 
 from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
+from hoi_perception.core.errors import HoiError
+from hoi_trainer.datasets.files import read_json
+from hoi_trainer.datasets.hico_det import load_hico
+from hoi_trainer.datasets.hico_json import is_hake, is_instances
 from hoi_trainer.datasets.records import HoiDataset
 from hoi_trainer.datasets.synthetic import load_synthetic
+from hoi_trainer.datasets.vcoco import load_vcoco
 from hoi_trainer.datasets.zero_shot import check_split, load_split, ZeroShotSplit
 
 
-def open_dataset(directory: Path, limit: Optional[int] = None) -> HoiDataset:
-    """Return a split written by `hoi-trainer synth`, at most `limit` images of it."""
-    dataset = load_synthetic(directory)
+def open_dataset(path: Path, limit: Optional[int] = None, images: Optional[Path] = None,
+                 split: Optional[str] = None) -> HoiDataset:
+    """
+    Return at most `limit` images of a data set.
+
+    path: a directory written by `hoi-trainer synth`, or the annotation file of HICO-DET or V-COCO
+    (instances form); then images is the directory of the photos. split: 'train' or 'test', for
+    `anno_bbox.mat`, which holds both. Raises `HoiError` if it is no data set or photos are
+    missing.
+    """
+    path = Path(path)
+    if path.is_dir() or not path.exists():
+        dataset = load_synthetic(path)
+    elif images is None:
+        raise HoiError(f'{path} names photos but holds none: give their directory as `images`.')
+    elif path.suffix == '.mat':
+        dataset = load_hico(path, split, images)
+    else:
+        raw = read_json(path)
+        load = load_hico if is_instances(raw) or is_hake(raw) else load_vcoco
+        dataset = load(path, images=images)
     return replace(dataset, records=dataset.records[:limit])
 
 
