@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Dict, Tuple
 
 from hoi_perception.core.errors import BundleError
+from hoi_perception.runtime.bundle import Bundle, MANIFEST
 from lightning.pytorch import Callback
 import safetensors
 import safetensors.torch
@@ -51,7 +52,11 @@ def write_weights(network: nn.Module, config: dict, path: Path) -> None:
 
 
 def read_weights(path: Path) -> Tuple[dict, Dict[str, Tensor]]:
-    """Return (configuration, state in single precision) from what `write_weights` wrote."""
+    """
+    Return (configuration, state in single precision) from what `write_weights` wrote.
+
+    The detector and the CLIP of a bundle can be read too; their configuration is the bundle's.
+    """
     path = Path(path)
     if not path.is_file():
         raise BundleError(f'no weights at {path}; train them with `hoi-trainer fit`')
@@ -61,8 +66,15 @@ def read_weights(path: Path) -> Tuple[dict, Dict[str, Tensor]]:
             state = {name: file.get_tensor(name) for name in file.keys()}
     except safetensors.SafetensorError as error:
         raise BundleError(f'{path} is not a safetensors file: {error}') from error
-    if 'config' not in metadata:
-        raise BundleError(f'{path} lacks the `config` that `hoi-trainer fit` writes along')
-    return json.loads(metadata['config']), {
+    return _config(path, metadata), {
         name: value.float() if value.is_floating_point() else value
         for name, value in state.items()}
+
+
+def _config(path: Path, metadata: Dict[str, str]) -> dict:
+    if 'config' in metadata:
+        return json.loads(metadata['config'])
+    if path.stem in ('detector', 'clip') and (path.parent / MANIFEST).is_file():
+        return getattr(Bundle.open(path.parent).spec, path.stem).config
+    raise BundleError(f'{path} lacks the `config` that `hoi-trainer fit` writes along, and is not '
+                      'the detector or CLIP of a bundle')
