@@ -30,5 +30,5 @@ hoi-trainer fit "${common[@]}" --data.init_args.image_size 96 --model.init_args.
 hoi-trainer fit "${common[@]}" --data.init_args.image_size 192 \
     --model.init_args.patch_dropout 0.5 --model.init_args.learning_rate 6e-4 \
     --data.init_args.balance 0.8 --model.init_args.start_from "$runs/clip_small.safetensors" \
-    --budget.minutes 45 \
+    --budget.minutes 80 \
     --write.path "$runs/clip.safetensors" --checkpoint.dirpath "$runs/clip"

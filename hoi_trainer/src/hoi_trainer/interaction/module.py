@@ -14,7 +14,6 @@
 
 """Interaction heads as Lightning modules: the head learns, detector and CLIP stay as they are."""
 
-
 from hoi_perception.networks.lain import Lain, LainConfig
 from hoi_perception.runtime.bundle import Bundle
 from hoi_perception.runtime.loading import build_detector, load_clip
@@ -112,20 +111,22 @@ class LainModule(HeadModule):
     """
     LAIN on the frozen CLIP of a bundle.
 
-    adapter_dim, hidden, context_queries, locality, interaction: see `LainConfig`; the other sizes
-    come from the bundle. dropout: LAIN's own, in the adapters' cross-attention; a run of less
-    than one pass over the data has no use for it and is faster without.
+    adapter_dim, hidden, context_queries, locality, interaction, official: see `LainConfig`; the
+    other sizes come from the bundle. dropout: LAIN's own, in the adapters' cross-attention; a run
+    of less than one pass over the data has no use for it and is faster without.
     """
 
     def __init__(self, bundle: str, adapter_dim: int = 32, hidden: int = 128,
                  context_queries: int = 10, locality: bool = True, interaction: bool = True,
-                 dropout: bool = True, learning_rate: float = 1e-3, weight_decay: float = 1e-4,
-                 alpha: float = ALPHA, gamma: float = GAMMA, exponent: float = 2.8) -> None:
+                 official: bool = False, dropout: bool = True, learning_rate: float = 1e-3,
+                 weight_decay: float = 1e-4, alpha: float = ALPHA, gamma: float = GAMMA,
+                 exponent: float = 2.8) -> None:
         super().__init__(bundle, learning_rate, weight_decay, alpha, gamma, exponent)
         config = LainConfig(
             adapter_dim=adapter_dim, query_dim=build_detector(self.bundle.spec).query_dim,
             object_dim=self.rows.objects.shape[1], hidden=hidden,
-            context_queries=context_queries, locality=locality, interaction=interaction)
+            context_queries=context_queries, locality=locality, interaction=interaction,
+            official=official)
         self.network = Lain(self._frozen[0], config)
         self.network_config = {'kind': 'lain', 'config': config.to_mapping()}
         self.dropout = dropout
