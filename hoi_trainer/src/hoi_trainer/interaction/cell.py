@@ -21,7 +21,6 @@ Run as a process of its own with the settings as JSON; whatever it prints goes t
 from dataclasses import asdict, dataclass
 import json
 from pathlib import Path
-import platform
 import sys
 import time
 from typing import Any, Dict, Tuple
@@ -89,8 +88,8 @@ def run_cell(cell: Cell, directory: Path) -> Dict[str, Any]:
     score = trained_scores(directory / 'head.safetensors', trunk, rows) if cell.module \
         else readout(trunk, float(clip.logit_scale.exp()), rows)
     reports = evaluate_scores(score, split, bundle, rows, cell.exponents, setting.unseen)
-    return {'cell': asdict(cell), 'model': bundle.model_id, 'machine': platform.node(),
-            'setting': setting.describe(), 'pairs_covered': split.covered,
+    return {'cell': asdict(cell), 'model': bundle.model_id, 'setting': setting.describe(),
+            'pairs_covered': split.covered,
             'train_seconds': round(trained - started, 1),
             'test_seconds': round(time.monotonic() - trained, 1),
             'reports': {str(exponent): asdict(report) for exponent, report in reports.items()}}
