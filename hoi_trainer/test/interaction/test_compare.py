@@ -60,7 +60,7 @@ def test_the_shipped_grid_has_every_variant_on_every_split_and_seed():
     plan = read_comparison(SHIPPED)
     cells = plan.cells()
     assert len({cell.name for cell in cells}) == len(cells) == 5 * 9 + 3
-    assert sum(plan.seconds(cell) for cell in cells) / plan.processes < 60 * 60
+    assert sum(plan.seconds(cell) for cell in cells) / plan.processes < 2 * 60 * 60
     assert all(plan.seconds(cell) < 600 for cell in cells)
 
 
