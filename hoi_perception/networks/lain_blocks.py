@@ -121,5 +121,7 @@ def _feed_forward(mlp: nn.Sequential, x: Tensor) -> Tensor:
         return mlp(x)
     first, second, a = mlp.c_fc, mlp.c_proj, 1.702
     inner = torch.addmm(first.bias, x.flatten(0, -2), first.weight.T, beta=a, alpha=a)
-    inner = torch.addmm(second.bias, functional.silu(inner), second.weight.T, alpha=1 / a)
+    # In place where no gradient needs it: a fresh tensor of this size costs as much as silu.
+    inner = functional.silu(inner, inplace=not inner.requires_grad)
+    inner = torch.addmm(second.bias, inner, second.weight.T, alpha=1 / a)
     return inner.view_as(x)
