@@ -55,7 +55,7 @@ accuracy on real images.
 - Data: 12,000 training scenes of `hoi_trainer.synthetic` (world seed as in the code; train, val
   and test scenes are disjoint). No photographs, no third-party weights.
 - Commands: `hoi_trainer/configs/synthetic/detector.sh` and `clip.sh`, seed 0; see
-  `docs/training.md`.
+  `docs/training.md`, also for how the run that made these weights differed.
 - Objects: {objects}.
 - Verbs: {verbs}; {combinations} combinations with objects.
 - Detector: dense, convolutional, {classes} classes, {height} x {width} input (height x width).
@@ -113,7 +113,8 @@ def export_synthetic(detector: Path, clip: Path, directory: Path,
         objects=', '.join(OBJECTS), verbs=', '.join(VERBS[:NO_INTERACTION]),
         combinations=len(COMBINATIONS), classes=settings.classes, height=height, width=width,
         vision=_words(clip_config['vision_cfg']), text=_words(clip_config['text_cfg']),
-        protocols='COCO protocol for boxes and masks, `hico_official` for triplets',
+        protocols='COCO protocol for boxes and masks, `hico_official` for triplets, '
+                  'all-point AP on exact pairs for `clip_` and `pairs_`',
         words=', '.join(CAPTION_WORDS),
         head=' '.join([*(LAIN.format(name=name) for name in trained), READOUT]),
         figures='\n'.join(f'| {name} | {value} |' for name, value in metrics.items()))

@@ -17,6 +17,7 @@
 from dataclasses import dataclass
 from typing import Callable
 
+from hoi_perception.networks.pair_geometry import pair_geometry
 from hoi_trainer.baselines.pairs import N_OBJECTS, N_VERBS, Pairs
 from hoi_trainer.clip.data import hull, into_window, MEAN, pair_windows, STD
 from hoi_trainer.clip.module import build_model
@@ -28,29 +29,10 @@ from torch import nn, Tensor
 from torch.nn import functional
 
 
-def geometry(pairs: Pairs) -> np.ndarray:
-    """
-    Return the 36 numbers of UPT's pair encoding (P, 36) float32.
-
-    Source: ops.py of UPT, with ratios clamped to 10 and eps 1e-4 before the logarithm, because
-    the raw ones are unbounded.
-    """
-    width, height = pairs.size
-    h, o = pairs.humans.astype(np.float64), pairs.objects.astype(np.float64)
-    c1, c2 = (h[:, :2] + h[:, 2:]) / 2, (o[:, :2] + o[:, 2:]) / 2
-    s1, s2 = h[:, 2:] - h[:, :2], o[:, 2:] - o[:, :2]
-    a1, a2 = s1.prod(1), s2.prod(1)
-    overlap = np.clip(np.minimum(h[:, 2:], o[:, 2:]) - np.maximum(h[:, :2], o[:, :2]), 0, None)
-    inter = overlap.prod(1)
-    delta = (c2 - c1) / s1
-    scale = np.array([width, height])
-    f = np.column_stack([
-        c1 / scale, c2 / scale, s1 / scale, s2 / scale, a1 / (width * height),
-        a2 / (width * height), a2 / a1, s1[:, 0] / s1[:, 1], s2[:, 0] / s2[:, 1],
-        inter / (a1 + a2 - inter), np.maximum(delta[:, 0], 0), np.maximum(-delta[:, 0], 0),
-        np.maximum(delta[:, 1], 0), np.maximum(-delta[:, 1], 0)])
-    f = np.clip(f, 0, 10)
-    return np.concatenate([f, np.log(f + 1e-4)], 1).astype(np.float32)
+def geometry(pairs: Pairs) -> Tensor:
+    """Return the 36 bounded numbers of `pair_geometry` (P, 36) float32."""
+    humans, objects = (torch.from_numpy(boxes) for boxes in (pairs.humans, pairs.objects))
+    return pair_geometry(humans, objects, *pairs.size)
 
 
 class GeometryMlp(nn.Module):
@@ -129,7 +111,7 @@ def _source(pairs: Pairs, device, inputs) -> Source:
 
 def geometry_source(pairs: Pairs, device) -> Source:
     """Serve the 36 numbers."""
-    features = torch.from_numpy(geometry(pairs)).to(device)
+    features = geometry(pairs).to(device)
     return _source(pairs, device, lambda index, training: features[index])
 
 

@@ -139,7 +139,7 @@ def run_baselines(data_dir: Path, clip: Path, minutes: float = 20.0,
     config, state = read_weights(clip)
     sets = [load(Path(data_dir) / split) for split in ('train', 'val', 'test')]
     pairs = [pairs_of(data, limit) for data in sets]
-    features = torch.from_numpy(geometry(pairs[0]))
+    features = geometry(pairs[0])
     mlp = _fit(lambda: GeometryMlp(features.mean(0), features.std(0) + 1e-3),
                [geometry_source(p, device) for p in pairs], MLP_RATES, MLP_BATCH,
                0.2 * minutes)
