@@ -48,6 +48,12 @@ say() { echo "setup: $*"; }
 say "installing Python packages into $VENV (several GB with PyTorch; some minutes)"
 "$VENV/bin/python" -m pip install --quiet --upgrade 'pip>=23' 'setuptools>=59' wheel -c "$constraints"
 "$VENV/bin/python" -m pip install --quiet -c "$constraints" -e ".[$extras]" -e ./hoi_trainer
+# For `hoi engine check` torch_tensorrt alone is enough (4 MB); what it asks for otherwise is the
+# GPU's (GB), so pip is told to take it as it is. Without a wheel for this machine the check's
+# tests are skipped.
+"$VENV/bin/python" -m pip install --quiet --no-deps -c "$constraints" \
+    'torch_tensorrt==2.14.*' dllist psutil \
+    || say 'no torch_tensorrt for this machine; hoi engine check will say so.'
 
 say 'building the message package hoi_msgs'
 venv_path=$(cd "$VENV" && pwd)
