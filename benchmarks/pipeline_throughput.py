@@ -32,7 +32,7 @@ from benchmarks.machine import machine
 import numpy as np
 from PIL import Image
 
-NETWORKS = ('detect', 'encode', 'interact')
+NETWORKS = ('detect', 'interact')
 SIZES = ((640, 480), (1280, 720))
 
 

@@ -19,7 +19,7 @@ A row is one phrase ('a person riding a bicycle'). Every object has a background
 and a bicycle'), which takes part in the softmax and is never a triplet by itself.
 """
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Union
 
 import torch
 from torch import Tensor
@@ -34,13 +34,13 @@ class ScoringRule(NamedTuple):
 
     softmax: over the pair's valid phrases and its background phrase; otherwise sigmoid (DEFR).
     temperature: factor on the cosine. human_exponent, object_exponent: powers a, b of
-    p * s_h^a * s_o^b (common practice 2.8, DEFR 6-7 and 3).
+    p * s_h^a * s_o^b (common practice 2.8, DEFR 6-7 and 3); numbers, or tensors of one element.
     """
 
     softmax: bool
     temperature: float
-    human_exponent: float
-    object_exponent: float
+    human_exponent: Union[float, Tensor]
+    object_exponent: Union[float, Tensor]
 
 
 class Ranked(NamedTuple):

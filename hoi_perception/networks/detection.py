@@ -14,7 +14,7 @@
 
 """What every detector returns."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Sequence, Tuple
 
 from torch import Tensor
 
@@ -37,3 +37,16 @@ class Detections(NamedTuple):
     queries: Tensor
     coefficients: Tensor
     prototypes: Tensor
+
+    def tensors(self) -> Tuple[Tensor, ...]:
+        """Return the fields, without those of masks where there are none: a graph's outputs."""
+        return tuple(self) if self.coefficients.shape[-1] else tuple(self[:4])
+
+    @classmethod
+    def from_tensors(cls, tensors: Sequence[Tensor]) -> 'Detections':
+        """Undo `tensors`."""
+        if len(tensors) == len(cls._fields):
+            return cls(*tensors)
+        boxes = tensors[0]
+        return cls(*tensors, boxes.new_zeros(*boxes.shape[:2], 0),
+                   boxes.new_zeros(len(boxes), 0, 1, 1))

@@ -107,9 +107,7 @@ class TransformersDetector(nn.Module):
         queries = _rows(output.last_hidden_state, query)
         masks = getattr(output, 'pred_masks', None)
         if masks is None:
-            nothing = boxes.new_zeros(*query.shape, 0)
-            return Detections(boxes, scores, labels, queries, nothing,
-                              boxes.new_zeros(len(boxes), 0, 1, 1))
+            return Detections.from_tensors((boxes, scores, labels, queries))
         count = query.shape[1]
         prototypes = _rows(masks.flatten(2), query).view(-1, count, *masks.shape[-2:])
         one_hot = torch.eye(count, dtype=boxes.dtype, device=boxes.device)

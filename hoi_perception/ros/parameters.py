@@ -121,7 +121,7 @@ class Settings:
         live=True, minimum=-1.0, maximum=1.0)
     max_triplets: int = _parameter(
         50, 'At most this many triplets per frame, the best ones.',
-        live=True, minimum=1, maximum=1000)
+        live=True, minimum=1, maximum=200)
     pair_budget: int = _parameter(
         0, "At most this many human-object pairs are scored per frame, the best ones; 0 = the "
         "bundle's largest bucket.", live=True, minimum=0, maximum=10000)

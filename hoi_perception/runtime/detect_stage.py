@@ -15,19 +15,19 @@
 """From images to instances: detector, duplicates removed, boxes in source pixels."""
 
 from dataclasses import dataclass
-from typing import cast, List, Optional, Sequence, Tuple
+from typing import Callable, cast, Dict, List, Optional, Sequence, Tuple
 
 from hoi_perception.core import boxes as box_arithmetic
 from hoi_perception.core.errors import HoiError
 from hoi_perception.core.masks import instance_masks
 from hoi_perception.core.scene import Instances, Mask
 from hoi_perception.networks.detection import Detections
-from hoi_perception.runtime.bundle import Bundle
+from hoi_perception.runtime.bundle import Bundle, ImageSpec
 from hoi_perception.runtime.loading import class_map, load_detector
-from hoi_perception.runtime.preprocess import ImageTransform, Placement
+from hoi_perception.runtime.preprocess import ImageTransform, Normalise, Placement
 import numpy as np
 import torch
-from torch import Tensor
+from torch import nn, Tensor
 
 MIN_SIDE = 1e-3
 
@@ -45,28 +45,58 @@ class Found:
     rows: np.ndarray
 
 
+class DetectModule(nn.Module):
+    """A detector from pixels on: (B, H, W, 3) uint8 RGB in, `Detections.tensors` out."""
+
+    def __init__(self, network: nn.Module, image: ImageSpec) -> None:
+        super().__init__()
+        self.normalise, self.network = Normalise(image), network
+
+    def forward(self, pixels: Tensor) -> Tuple[Tensor, ...]:
+        """Return boxes, scores, labels, queries and, where there are masks, their two fields."""
+        output: Detections = self.network(self.normalise(pixels))
+        return output.tensors()
+
+
+def detect_bucket(pixels: Tensor) -> str:
+    """Return the name of the shape, which an engine was built for."""
+    batch, height, width = pixels.shape[:3]
+    return f'batch{batch}-{height}x{width}'
+
+
 class DetectStage:
-    """The bundle's detector with its preprocessing."""
+    """
+    The bundle's detector with its preprocessing.
+
+    engines: what runs in place of `module` for the shapes of a bucket, with its signature.
+    """
 
     def __init__(self, bundle: Bundle, device: torch.device) -> None:
         spec = bundle.spec
-        self.network = load_detector(bundle, device)
-        self.transform = ImageTransform(spec.detector.preprocessing, device)
+        image = spec.detector.preprocessing
+        self.module = DetectModule(load_detector(bundle, device), image).eval().to(device)
+        self.engines: Dict[str, Callable[[Tensor], Tuple[Tensor, ...]]] = {}
+        self.transform = ImageTransform(image, device)
         self.query_dim = int(cast(int, self.network.query_dim))
         self._thin = spec.detector.kind == 'dense' or spec.detector.suppress
         self._clip = spec.detector.clip_boxes
         self._nms_iou = spec.thresholds.nms_iou
         self._objects = np.array(class_map(spec), dtype=np.int64)
 
+    @property
+    def network(self) -> nn.Module:
+        """The detector itself."""
+        return self.module.network
+
     def prepare(self, images: Sequence[np.ndarray]) -> List[Tensor]:
-        """Return resized images as network inputs, one tensor per run of equal sizes."""
+        """Return resized images on the device, one (B, H, W, 3) per run of equal sizes."""
         runs: List[List[np.ndarray]] = []
         for image in images:
             if runs and runs[-1][0].shape == image.shape:
                 runs[-1].append(image)
             else:
                 runs.append([image])
-        return [self.transform.normalise(run) for run in runs]
+        return [self.transform.pixels(run) for run in runs]
 
     def detect(self, inputs: Sequence[Tensor]) -> Tuple[Detections, np.ndarray]:
         """
@@ -74,7 +104,8 @@ class DetectStage:
 
         This copy is the stage's only synchronisation with the device.
         """
-        outputs = [self.network(images) for images in inputs]
+        outputs = [Detections.from_tensors(
+            self.engines.get(detect_bucket(pixels), self.module)(pixels)) for pixels in inputs]
         output = outputs[0] if len(outputs) == 1 else Detections(*map(torch.cat, zip(*outputs)))
         packed = torch.cat([output.boxes, output.scores[..., None],
                             output.labels[..., None].to(output.boxes.dtype)], -1)

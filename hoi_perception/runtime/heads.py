@@ -13,13 +13,13 @@
 # limitations under the License.
 
 """
-The interaction heads of a bundle behind one protocol: images and pairs in, pair features out.
+The interaction heads of a bundle behind one class: images and pairs in, pair features out.
 
 A head is chosen by the `kind` of its description. Whatever it looks at, its output is a unit-norm
 feature per pair, which scoring compares with the text of the verbs.
 """
 
-from typing import Callable, Dict, Protocol
+from typing import Callable, Dict, Tuple
 
 from hoi_perception.core.errors import BundleError
 from hoi_perception.networks.clip import ClipTrunk
@@ -28,61 +28,67 @@ from hoi_perception.networks.region_readout import RegionReadout
 from hoi_perception.runtime.bundle import Bundle, HeadSpec
 from hoi_perception.runtime.loading import fill_weights
 from hoi_perception.runtime.pair_batch import PairBatch
-from hoi_perception.runtime.prompts import PromptSet
 from torch import nn, Tensor
 
 
-class PairHead(Protocol):
+class PairHead(nn.Module):
     """
     What the interaction stage asks of a head.
 
-    network: the module, on the device. query_dim: length of the detector queries it reads, 0 =
-    none. encode: (B, 3, S, S) normalised CLIP images to what is computed once per image.
-    features: that and the pairs to (B, P, embed_dim) unit-norm features.
+    network: the module with the head's own weights. trunk: CLIP's image tower. query_dim: length
+    of the detector queries it reads, 0 = none. reads: the fields of `PairBatch` that it looks at,
+    and `object_embeddings` where it does; what else it is given may be empty.
     """
 
-    query_dim: int
+    query_dim = 0
+    reads: Tuple[str, ...] = ()
 
-    @property
-    def network(self) -> nn.Module: ...
+    def __init__(self, trunk: ClipTrunk, network: nn.Module) -> None:
+        super().__init__()
+        self.trunk, self.network = trunk, network
 
-    def encode(self, images: Tensor) -> Tensor: ...
+    def forward(self, images: Tensor, batch: PairBatch, object_embeddings: Tensor) -> Tensor:
+        """
+        Return (B, P, embed_dim) unit-norm features of the pairs.
 
-    def features(self, encoded: Tensor, batch: PairBatch, prompts: PromptSet) -> Tensor: ...
+        images: (B, 3, S, S) normalised CLIP images. object_embeddings: (objects + 1, D), last row
+        for no object.
+        """
+        raise NotImplementedError
 
 
-class RegionReadoutHead:
+class RegionReadoutHead(PairHead):
     """DEFR's training-free read-out; patches are encoded once, pairs read them."""
 
-    query_dim = 0
+    reads = ('boxes', 'human', 'object')
 
     def __init__(self, trunk: ClipTrunk, config: Dict) -> None:
         if config:
             raise ValueError(f'region_readout has no settings, got {sorted(config)}')
-        self.network = RegionReadout(trunk)
+        super().__init__(trunk, RegionReadout(trunk))
 
-    def encode(self, images: Tensor) -> Tensor:
-        return self.network.trunk.tokens_before_last(images)
+    def forward(self, images: Tensor, batch: PairBatch, object_embeddings: Tensor) -> Tensor:
+        """Return the features; see the base class."""
+        return self.network(self.trunk.tokens_before_last(images), batch.human_boxes,
+                            batch.object_boxes)
 
-    def features(self, encoded: Tensor, batch: PairBatch, prompts: PromptSet) -> Tensor:
-        return self.network(encoded, batch.human_boxes, batch.object_boxes)
 
-
-class LainHead:
+class LainHead(PairHead):
     """LAIN; its patches depend on the boxes, so nothing is computed before the pairs are known."""
+
+    reads = ('boxes', 'scores', 'labels', 'box_mask', 'queries', 'human', 'object',
+             'object_embeddings')
 
     def __init__(self, trunk: ClipTrunk, config: Dict) -> None:
         settings = LainConfig.from_mapping(config)
-        self.network = Lain(trunk, settings)
+        super().__init__(trunk, Lain(trunk, settings))
         self.query_dim = settings.query_dim
 
-    def encode(self, images: Tensor) -> Tensor:
-        return images
-
-    def features(self, encoded: Tensor, batch: PairBatch, prompts: PromptSet) -> Tensor:
+    def forward(self, images: Tensor, batch: PairBatch, object_embeddings: Tensor) -> Tensor:
+        """Return the features; see the base class."""
         return self.network(LainInputs(
-            encoded, batch.boxes, batch.scores, batch.labels, batch.box_mask, batch.queries,
-            batch.human, batch.object, batch.mask, prompts.object_embeddings))
+            images, batch.boxes, batch.scores, batch.labels, batch.box_mask, batch.queries,
+            batch.human, batch.object, batch.mask, object_embeddings))
 
 
 HEADS: Dict[str, Callable[[ClipTrunk, Dict], PairHead]] = {
@@ -99,5 +105,4 @@ def load_head(bundle: Bundle, name: str, trunk: ClipTrunk) -> PairHead:
                           f'{error}') from error
     if spec.kind != 'region_readout':
         fill_weights(head.network, bundle, f'heads/{name}.safetensors')
-    head.network.requires_grad_(False).eval().to(trunk.proj.device)
-    return head
+    return head.requires_grad_(False).eval().to(trunk.proj.device)

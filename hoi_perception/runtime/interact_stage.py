@@ -14,7 +14,7 @@
 
 """From pairs to scored triplets: interaction head, verbs, detector priors."""
 
-from typing import List, NamedTuple
+from typing import Callable, Dict, List, NamedTuple, Tuple
 
 from hoi_perception.core.errors import BundleError, HoiError
 from hoi_perception.core.scene import NONE
@@ -25,15 +25,18 @@ from hoi_perception.core.scoring import (
     ScoringRule,
     top_triplets,
 )
-from hoi_perception.runtime.bundle import Bundle
-from hoi_perception.runtime.heads import load_head
+from hoi_perception.runtime.bundle import Bundle, ImageSpec
+from hoi_perception.runtime.heads import load_head, PairHead
 from hoi_perception.runtime.loading import load_clip
 from hoi_perception.runtime.pair_batch import PairBatch
-from hoi_perception.runtime.preprocess import ImageTransform
+from hoi_perception.runtime.preprocess import ImageTransform, Normalise
 from hoi_perception.runtime.prompts import PromptSet
 import numpy as np
 import torch
-from torch import Tensor
+from torch import nn, Tensor
+
+MAX_TRIPLETS = 200
+"""Triplets that are ranked per image; how many of them count is decided on the host."""
 
 
 class Verdict(NamedTuple):
@@ -44,38 +47,128 @@ class Verdict(NamedTuple):
     scores: np.ndarray
 
 
+class InteractInputs(NamedTuple):
+    """
+    Everything that a frame's triplets depend on; only the weights are left out.
+
+    pixels: (B, S, S, 3) uint8, the head's network image. boxes to pair_mask: see `PairBatch`.
+    object_embeddings to background_valid: see `PromptSet`, whose `embeddings` are the rows.
+    exponents: (2,) float32, powers of the detector's scores of human and object.
+    """
+
+    pixels: Tensor
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    box_mask: Tensor
+    queries: Tensor
+    human: Tensor
+    object: Tensor
+    pair_mask: Tensor
+    object_embeddings: Tensor
+    rows: Tensor
+    validity: Tensor
+    background: Tensor
+    background_valid: Tensor
+    exponents: Tensor
+
+    @property
+    def batch(self) -> PairBatch:
+        """Return the instances and pairs."""
+        return PairBatch(*self[1:9])
+
+
+class InteractModule(nn.Module):
+    """
+    One head from pixels to ranked triplets, without a word with the host in between.
+
+    inputs: names of the `InteractInputs` that this head reads, the arguments of `forward` in
+    order. count: entries of the ranking.
+    """
+
+    def __init__(self, head: PairHead, image: ImageSpec, softmax: bool,
+                 temperature: float) -> None:
+        super().__init__()
+        self.normalise, self.head = Normalise(image), head
+        self.softmax, self.temperature, self.count = softmax, temperature, MAX_TRIPLETS
+        read = {'pixels', 'scores', 'labels', 'human', 'object', 'pair_mask', 'rows', 'validity',
+                'exponents', *head.reads}
+        if softmax:
+            read |= {'background', 'background_valid'}
+        self.inputs = tuple(name for name in InteractInputs._fields if name in read)
+
+    def forward(self, *tensors: Tensor) -> Tuple[Tensor, ...]:
+        """Return the fields of `Ranked`, (B, K) each with K = min(count, P * R)."""
+        unread = tensors[0].new_zeros(0)
+        x = InteractInputs(**{**dict.fromkeys(InteractInputs._fields, unread),
+                              **dict(zip(self.inputs, tensors))})
+        return tuple(self.rank(self.features(self.normalise(x.pixels), x), x))
+
+    def features(self, images: Tensor, x: InteractInputs) -> Tensor:
+        """Return the (B, P, D) pair features of (B, 3, S, S) normalised images."""
+        return self.head(images, x.batch, x.object_embeddings)
+
+    def rank(self, features: Tensor, x: InteractInputs) -> Ranked:
+        """Return the best (pair, phrase) entries of every image."""
+        rule = ScoringRule(self.softmax, self.temperature, x.exponents[0], x.exponents[1])
+        batch, background, background_valid = x.batch, x.background, x.background_valid
+        labels = batch.object_labels
+        if self.softmax:
+            background, background_valid = background[labels], background_valid[labels]
+        probabilities = row_probabilities(features, x.rows, x.validity.T[labels], background,
+                                          background_valid, rule)
+        prior = detector_prior(batch.human_scores, batch.object_scores, rule)
+        return top_triplets(probabilities, prior, batch.mask, self.count)
+
+
+def interact_bucket(x: InteractInputs) -> str:
+    """Return the name of the shapes, which an engine was built for."""
+    rows, objects = x.validity.shape
+    return (f'batch{len(x.pixels)}-instances{x.boxes.shape[1]}-pairs{x.human.shape[1]}'
+            f'-rows{rows}-objects{objects}')
+
+
 class InteractStage:
-    """CLIP and one interaction head of the bundle."""
+    """
+    CLIP and one interaction head of the bundle.
+
+    engines: what runs in place of `module` for the shapes of a bucket, with its signature.
+    """
 
     def __init__(self, bundle: Bundle, head: str, device: torch.device) -> None:
         if head not in bundle.spec.heads:
             raise BundleError(f'head {head!r} is not in bundle {bundle.spec.name}, which has '
                               f'{", ".join(sorted(bundle.spec.heads))}.')
-        spec = bundle.spec.heads[head]
-        self.device = device
+        self.name, self.device = head, device
+        self.spec = bundle.spec.heads[head]
         self.clip, self.trunk = load_clip(bundle, device)
-        self.transform = ImageTransform(bundle.spec.clip.preprocessing, device)
+        image = bundle.spec.clip.preprocessing
+        self.transform = ImageTransform(image, device)
         self.after_detector = bundle.spec.clip.after_detector
         self.head = load_head(bundle, head, self.trunk)
-        self.rule = ScoringRule(
-            spec.activation == 'softmax',
-            spec.temperature or float(self.clip.logit_scale.exp()),
-            spec.human_exponent, spec.object_exponent)
+        self.module = InteractModule(
+            self.head, image, self.spec.activation == 'softmax',
+            self.spec.temperature or float(self.clip.logit_scale.exp())).eval().to(device)
+        self.engines: Dict[str, Callable[..., Tuple[Tensor, ...]]] = {}
+        self._exponents: Tuple[Tuple[float, float], Tensor] = ((-1.0, -1.0), torch.zeros(2))
 
-    def score(self, features: Tensor, batch: PairBatch, prompts: PromptSet, rule: ScoringRule,
-              count: int) -> Ranked:
+    def inputs(self, pixels: Tensor, batch: PairBatch, prompts: PromptSet,
+               exponents: Tuple[float, float]) -> InteractInputs:
+        """Return the inputs of one call, all on the device and contiguous."""
+        return InteractInputs(
+            pixels, *batch, prompts.object_embeddings, prompts.embeddings, prompts.validity,
+            prompts.background, prompts.background_valid, self._on_device(exponents))
+
+    def rank(self, x: InteractInputs) -> Ranked:
         """Return the best (pair, phrase) entries of every image, on the device."""
-        labels = batch.object_labels
-        probabilities = row_probabilities(
-            features, prompts.embeddings, prompts.validity.T[labels], prompts.background[labels],
-            prompts.background_valid[labels], rule)
-        prior = detector_prior(batch.human_scores, batch.object_scores, rule)
-        return top_triplets(probabilities, prior, batch.mask, count)
+        run = self.engines.get(interact_bucket(x), self.module)
+        return Ranked(*run(*(getattr(x, name) for name in self.module.inputs)))
 
-    def verdicts(self, ranked: Ranked, prompts: PromptSet, threshold: float) -> List[Verdict]:
-        """Copy the entries to the host (one synchronisation) and keep those that count."""
+    def verdicts(self, ranked: Ranked, prompts: PromptSet, threshold: float,
+                 count: int) -> List[Verdict]:
+        """Copy the entries to the host (one synchronisation), keep the `count` best if valid."""
         host = torch.stack([ranked.scores.double(), ranked.pair.double(),
-                            ranked.row.double()]).cpu().numpy()
+                            ranked.row.double()])[..., :count].cpu().numpy()
         if not np.isfinite(host[0]).all():
             raise HoiError('the interaction head returned NaN or infinity: its weights or the '
                            'device are at fault; check the bundle with `hoi bundle verify`.')
@@ -83,3 +176,9 @@ class InteractStage:
         verb = prompts.verb_of_row[host[2].astype(np.int64)]
         keep = (scores > 0) & (scores >= threshold) & (verb != NONE)
         return [Verdict(pair[i, k], verb[i, k], scores[i, k]) for i, k in enumerate(keep)]
+
+    def _on_device(self, exponents: Tuple[float, float]) -> Tensor:
+        """Return the exponents as a tensor, which is made anew only where they changed."""
+        if self._exponents[0] != exponents:
+            self._exponents = exponents, torch.tensor(exponents, device=self.device)
+        return self._exponents[1]

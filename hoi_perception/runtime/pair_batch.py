@@ -105,7 +105,7 @@ def pack_pairs(images: Sequence[Chosen], instances: int, pairs: int, queries: Op
     couples = at[:, width:].view(-1, pairs, _PAIR)
     mask = things[..., 6] > 0
     return PairBatch(
-        things[..., :4], things[..., 4], things[..., 5].long(), mask,
+        things[..., :4].contiguous(), things[..., 4].contiguous(), things[..., 5].long(), mask,
         _picked(queries, things[..., 7].long(), mask, query_dim),
         couples[..., 0].long(), couples[..., 1].long(), couples[..., 2] > 0)
 

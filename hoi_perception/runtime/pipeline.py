@@ -29,12 +29,11 @@ from hoi_perception.core.errors import BundleError, HoiError
 from hoi_perception.core.masks import triplet_masks
 from hoi_perception.core.pairs import bucket_for, candidate_pairs, Pairs, select_instances
 from hoi_perception.core.scene import Instances, Mask, NONE, Scene, Triplets
-from hoi_perception.core.scoring import ScoringRule
 from hoi_perception.core.vocabulary import Vocabulary
 from hoi_perception.networks.detection import Detections
 from hoi_perception.runtime.bundle import Bundle
 from hoi_perception.runtime.detect_stage import check_instances, DetectStage, Found
-from hoi_perception.runtime.interact_stage import InteractStage, Verdict
+from hoi_perception.runtime.interact_stage import InteractStage, MAX_TRIPLETS, Verdict
 from hoi_perception.runtime.loading import choose_device
 from hoi_perception.runtime.pair_batch import Chosen, pack_pairs, PairBatch
 from hoi_perception.runtime.preprocess import check_rgb, Placement
@@ -43,7 +42,7 @@ from hoi_perception.runtime.text import text_encoder
 import numpy as np
 import torch
 
-STAGES = ('preprocess', 'detect', 'select', 'encode', 'interact', 'score', 'masks')
+STAGES = ('preprocess', 'detect', 'select', 'interact', 'masks')
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class PipelineOptions:
     def __post_init__(self) -> None:
         for name, low, high in (('instance_threshold', 0, 1), ('triplet_threshold', 0, 1),
                                 ('human_exponent', 0, 20), ('object_exponent', 0, 20),
-                                ('max_triplets', 1, 1000), ('pair_budget', 1, 10000),
+                                ('max_triplets', 1, MAX_TRIPLETS), ('pair_budget', 1, 10000),
                                 ('max_humans', 1, 100), ('max_objects', 1, 100),
                                 ('min_per_side', 0, 100)):
             value = getattr(self, name)
@@ -230,19 +229,15 @@ class HoiPipeline:
         stage, spec = self._interact, self.bundle.spec
         if not any(len(frame.pairs.human) for frame in frames):
             return [None] * len(frames)
-        images = stage.transform.normalise(
+        pixels = stage.transform.pixels(
             [stage.transform.resize(frame.picture) for frame in frames])
         clock.lap('preprocess')
         batch = self._pack(frames)
         clock.lap('select')
-        encoded = stage.head.encode(images)
-        clock.lap('encode')
-        features = stage.head.features(encoded, batch, prompts)
-        clock.lap('interact')
-        ranked = stage.score(features, batch, prompts, self._rule(options), options.max_triplets)
+        ranked = stage.rank(stage.inputs(pixels, batch, prompts, self._exponents(options)))
         threshold = _or(options.triplet_threshold, spec.thresholds.triplet)
-        verdicts = stage.verdicts(ranked, prompts, threshold)
-        clock.lap('score')
+        verdicts = stage.verdicts(ranked, prompts, threshold, options.max_triplets)
+        clock.lap('interact')
         return list(verdicts)
 
     def _pack(self, frames: Sequence[_Frame]) -> PairBatch:
@@ -263,11 +258,10 @@ class HoiPipeline:
                           bucket_for(pairs, buckets.pairs), queries, stage.head.query_dim,
                           self.device)
 
-    def _rule(self, options: PipelineOptions) -> ScoringRule:
-        rule = self._interact.rule
-        return rule._replace(
-            human_exponent=_or(options.human_exponent, rule.human_exponent),
-            object_exponent=_or(options.object_exponent, rule.object_exponent))
+    def _exponents(self, options: PipelineOptions) -> Tuple[float, float]:
+        head = self._interact.spec
+        return (_or(options.human_exponent, head.human_exponent),
+                _or(options.object_exponent, head.object_exponent))
 
     def _scene(self, frame: _Frame, verdict: Optional[Verdict], prompts: PromptSet,
                options: PipelineOptions) -> Scene:

@@ -21,7 +21,7 @@ from hoi_perception.runtime.bundle import ImageSpec
 import numpy as np
 from PIL import Image
 import torch
-from torch import Tensor
+from torch import nn, Tensor
 from torch.nn.functional import interpolate
 
 MAX_SIDE = 32768
@@ -98,9 +98,26 @@ def check_rgb(rgb: np.ndarray) -> np.ndarray:
     return rgb
 
 
+class Normalise(nn.Module):
+    """The device's part of preprocessing: bytes in, a network's floating-point input out."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, spec: ImageSpec) -> None:
+        super().__init__()
+        mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (spec.mean, spec.std))
+        self.register_buffer('scale', 1 / (255 * std), persistent=False)
+        self.register_buffer('shift', -mean / std, persistent=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return (B, 3, H, W) float of (B, H, W, 3) uint8 RGB."""
+        return pixels.permute(0, 3, 1, 2).float() * self.scale + self.shift
+
+
 class ImageTransform:
     """
-    Resize and normalise images for one network.
+    Resize images for one network and bring them to its device.
 
     Bilinear resizing is antialiased on uint8 on the CPU (torch's vector kernels; measured in
     benchmarks/pipeline_throughput.py), so the result does not depend on the device; only the small
@@ -109,8 +126,7 @@ class ImageTransform:
 
     def __init__(self, spec: ImageSpec, device: torch.device) -> None:
         self.spec, self.device = spec, device
-        mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (spec.mean, spec.std))
-        self._scale, self._shift = (1 / (255 * std)).to(device), (-mean / std).to(device)
+        self.normalise = Normalise(spec).to(device)
 
     def __call__(self, images: Sequence[np.ndarray]) -> Tuple[Tensor, List[Placement]]:
         """
@@ -119,12 +135,11 @@ class ImageTransform:
         With `shortest_edge` all images of a call must have one size.
         """
         placements = [self.place(*image.shape[:2]) for image in images]
-        return self.normalise([self.resize(image) for image in images]), placements
+        return self.normalise(self.pixels([self.resize(image) for image in images])), placements
 
-    def normalise(self, images: Sequence[np.ndarray]) -> Tensor:
-        """Return resized (h, w, 3) uint8 images as (B, 3, h, w) float on the device."""
-        small = torch.cat([_pixels(image) for image in images])
-        return small.to(self.device).float() * self._scale + self._shift
+    def pixels(self, images: Sequence[np.ndarray]) -> Tensor:
+        """Return resized images of one size as (B, h, w, 3) uint8 on the device."""
+        return torch.stack([torch.from_numpy(image) for image in images]).to(self.device)
 
     def place(self, height: int, width: int) -> Placement:
         """Return where an image of that size lies."""
@@ -158,9 +173,6 @@ class ImageTransform:
         if self.spec.interpolation == 'bicubic':
             picture = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
             return np.array(picture)
-        small = interpolate(_pixels(image), (height, width), mode='bilinear', antialias=True)
+        planes = torch.from_numpy(image).permute(2, 0, 1)[None]
+        small = interpolate(planes, (height, width), mode='bilinear', antialias=True)
         return small[0].permute(1, 2, 0).numpy()
-
-
-def _pixels(image: np.ndarray) -> Tensor:
-    return torch.from_numpy(image).permute(2, 0, 1)[None]

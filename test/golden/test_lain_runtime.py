@@ -102,9 +102,11 @@ def test_the_runtime_gives_the_released_triplets(case, pipelines, tmp_path):
     side = inputs[0].shape[-1]
     whole = Placement(1.0, 1.0, 0.0, 0.0, side, side)
     detect, interact = pipeline._detect, pipeline._interact
-    detect.network = TransformersDetector(_Prescribed(tensors), len(inputs[1]), clip_boxes=False)
+    detect.module.network = TransformersDetector(_Prescribed(tensors), len(inputs[1]),
+                                                 clip_boxes=False)
     detect.network.softmax = True
-    output, host = detect.detect([inputs[0][None]])
+    nothing = torch.zeros(1, side, side, 3, dtype=torch.uint8)
+    output, host = detect.detect([nothing])
     found = detect.find(host[0], whole, side, side)
     kept = select_instances(found.instances.scores, found.instances.labels, 0, 0.2, 3, 15, 15)
     chosen = found.instances.take(kept)
@@ -116,10 +118,12 @@ def test_the_runtime_gives_the_released_triplets(case, pipelines, tmp_path):
     batch = pack_pairs([Chosen(chosen, pairs, found.rows[kept], whole)], 30, 435, output.queries,
                        interact.head.query_dim, pipeline.device)
     prompts = pipeline.prompts.current
-    features = interact.head.features(interact.head.encode(inputs[0][None]), batch, prompts)
-    _same_logits(interact, features[0], prompts, pairs, tensors)
-    ranked = interact.score(features, batch, prompts, interact.rule, 435 * 117)
-    verdict, = interact.verdicts(ranked, prompts, 0.0)
+    spec, module = interact.spec, interact.module
+    x = interact.inputs(nothing, batch, prompts, (spec.human_exponent, spec.object_exponent))
+    features = module.features(inputs[0][None], x)
+    _same_logits(module, features[0], prompts, pairs, tensors)
+    module.count = 435 * 117
+    verdict, = interact.verdicts(module.rank(features, x), prompts, 0.0, module.count)
     _same_triplets(verdict, pairs, tensors)
 
 
@@ -130,10 +134,10 @@ def _same_instances(chosen, tensors):
         np.testing.assert_allclose(chosen.scores, tensors['props.scores'], atol=SCORES)
 
 
-def _same_logits(interact, features, prompts, pairs, tensors):
+def _same_logits(module, features, prompts, pairs, tensors):
     if not {'logits', 'pairs.h', 'pairs.o'} <= set(tensors):
         return
-    ours = (interact.rule.temperature * features @ prompts.embeddings.T)[:len(pairs.human), :117]
+    ours = (module.temperature * features @ prompts.embeddings.T)[:len(pairs.human), :117]
     where = {pair: i for i, pair in enumerate(zip(pairs.human.tolist(), pairs.object.tolist()))}
     order = [where[pair] for pair in zip(tensors['pairs.h'].tolist(), tensors['pairs.o'].tolist())]
     torch.testing.assert_close(ours[order], tensors['logits'], atol=LOGITS, rtol=0)

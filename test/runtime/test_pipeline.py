@@ -189,7 +189,8 @@ def _keys(scene):
 
 
 @pytest.mark.parametrize('change', [{'instance_threshold': 2.0}, {'max_triplets': 0},
-                                    {'pair_budget': 0}, {'human_exponent': -1.0}])
+                                    {'max_triplets': 201}, {'pair_budget': 0},
+                                    {'human_exponent': -1.0}])
 def test_options_out_of_range_are_refused(change):
     with pytest.raises(HoiError, match=next(iter(change))):
         PipelineOptions(**change)
