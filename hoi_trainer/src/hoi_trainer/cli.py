@@ -88,13 +88,14 @@ def bundle(directory: Path = typer.Argument(..., help='the bundle'),
 
 @evaluate.command()
 def baselines(data: Path = typer.Argument(..., help='directory with train/, val/ and test/'),
-              clip: Path = typer.Argument(..., help='CLIP weights that the crops start from'),
+              detector: Path = typer.Argument(
+                  ..., help='detector weights that the classifier of crops starts from'),
               output: Optional[Path] = typer.Option(None, help='JSON file for the metrics'),
               minutes: float = typer.Option(20.0, help='of training in all'),
               limit: Optional[int] = typer.Option(None, help='only the first scenes')) -> None:
-    """Train and compare geometry alone and a supervised classifier of crops."""
+    """Train and compare geometry alone and a supervised classifier of pair crops."""
     from hoi_trainer.baselines.run import run_baselines
-    _report(run_baselines(data, clip, minutes, limit), output)
+    _report(run_baselines(data, detector, minutes, limit), output)
 
 
 @app.command('compare-heads')

@@ -15,10 +15,10 @@
 """
 How far geometry alone goes in the synthetic world, and how far pixels go.
 
-Two classifiers of ground-truth pairs with the same sampling, loss, schedule and stopping rule. The
-MLP may choose among learning rates on validation pairs; the crop classifier, which costs far more
-per step, has one rate, so the comparison favours the MLP. The crop classifier starts from the
-trained CLIP tower, because a tower from scratch would need hours.
+Two classifiers of ground-truth pairs with the same loss, schedule and stopping rule. The MLP may
+choose among learning rates on validation pairs; the crop classifier, which costs far more per
+step, has one rate, so the comparison favours the MLP. The crop classifier starts from a trained
+detector, because a backbone from scratch would need hours.
 """
 
 import math
@@ -26,62 +26,45 @@ from pathlib import Path
 import time
 from typing import Callable, Optional, Sequence, Tuple
 
-from hoi_trainer.baselines.classifiers import (
-    crop_source,
-    CropClassifier,
-    geometry,
-    geometry_source,
-    GeometryMlp,
-    Source,
-)
+from hoi_trainer.baselines.geometry import geometry, GeometryMlp
+from hoi_trainer.baselines.pair_crops import PairCropClassifier, read_detector
 from hoi_trainer.baselines.pairs import evaluate, mean, pairs_of, validity
+from hoi_trainer.baselines.sources import CropSource, GeometrySource, Source
 from hoi_trainer.synthetic.dataset import load
-from hoi_trainer.training.weights import read_weights
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-MLP_RATES, CROP_RATES = (5e-4, 1.5e-3, 4e-3), (4e-4,)
-MLP_BATCH, CROP_BATCH = 256, 64
+MLP_RATES, CROP_RATES = (5e-4, 1.5e-3, 4e-3), (1e-3,)
 
 
-def predict(model: nn.Module, source: Source, batch: int = 256) -> np.ndarray:
+def predict(model: nn.Module, source: Source) -> np.ndarray:
     """Return the logits (P, verbs)."""
     model.eval()
-    device = source.labels.device
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+    with torch.inference_mode(), torch.autocast(source.labels.device.type, torch.bfloat16):
         parts = [model(source.inputs(index, False), source.labels[index]).float()
-                 for index in torch.arange(len(source.pairs), device=device).split(batch)]
+                 for index in source.in_order()]
     return torch.cat(parts).cpu().numpy()
 
 
 def train(model: nn.Module, training: Source, validation: Source, rate: float, minutes: float,
-          batch: int, most_epochs: int = 60, negatives: float = 3.0,
-          patience: int = 12) -> Tuple[float, dict, int]:
+          most_epochs: int = 60, patience: int = 12) -> Tuple[float, dict, int]:
     """
     Train within the minutes; returns (best validation mAP, its weights, steps).
 
-    Each epoch sees all positive pairs and `negatives` times as many others, drawn anew; AdamW
-    with warm-up and cosine by the share of time or epochs used; multi-label BCE over the verbs
-    that go with the object; stops early when the validation mAP no longer rises.
+    AdamW with warm-up and cosine by the share of time or epochs used; multi-label BCE over the
+    verbs that go with the object; stops early when the validation mAP no longer rises.
     """
     device = training.labels.device
     valid = torch.from_numpy(validity()).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=0.02)
-    positive = training.targets.any(1).nonzero()[:, 0]
-    others = (~training.targets.any(1)).nonzero()[:, 0]
     best, weights, steps, worse, began = -1.0, {}, 0, 0, time.monotonic()
     for epoch in range(most_epochs):
         model.train()
-        drawn = torch.randperm(len(others), device=device)[:int(negatives * len(positive))]
-        order = torch.cat([positive, others[drawn]])
-        order = order[torch.randperm(len(order), device=device)]
-        batches = order.split(batch)
-        for k, index in enumerate(batches):
-            used = max((time.monotonic() - began) / 60 / minutes,
-                       (epoch + k / len(batches)) / most_epochs)
-            if used >= 1 or len(index) < 2:
+        for index in training.epoch():
+            used = max((time.monotonic() - began) / 60 / minutes, epoch / most_epochs)
+            if used >= 1:
                 break
             for group in optimizer.param_groups:
                 group['lr'] = rate * min(1.0, used / 0.05 + 0.02) * (
@@ -97,8 +80,8 @@ def train(model: nn.Module, training: Source, validation: Source, rate: float, m
             optimizer.step()
             steps += 1
         score = mean(evaluate(predict(model, validation), validation.pairs))
-        print(f'  rate {rate:g} epoch {epoch} loss {float(loss.detach()):.4f} val mAP {score:.4f} '
-              f'{time.monotonic() - began:.0f} s', flush=True)
+        print(f'  rate {rate:g} epoch {epoch} steps {steps} loss {float(loss.detach()):.4f} '
+              f'val mAP {score:.4f} {time.monotonic() - began:.0f} s', flush=True)
         worse = 0 if score > best else worse + 1
         if score > best:
             best = score
@@ -109,15 +92,14 @@ def train(model: nn.Module, training: Source, validation: Source, rate: float, m
 
 
 def _fit(make: Callable[[], nn.Module], sources: Sequence[Source], rates: Sequence[float],
-         batch: int, minutes: float, seed: int = 0) -> dict:
+         minutes: float, seed: int = 0) -> dict:
     """Try every learning rate, keep the best on validation, and report it on the test pairs."""
     training, validation, test = sources
     runs = []
     for rate in rates:
         torch.manual_seed(seed)
         model = make().to(training.labels.device)
-        score, weights, steps = train(model, training, validation, rate,
-                                      minutes / len(rates), batch)
+        score, weights, steps = train(model, training, validation, rate, minutes / len(rates))
         runs.append((score, rate, steps, weights))
     score, rate, steps, weights = max(runs, key=lambda run: run[0])
     model.load_state_dict(weights)
@@ -127,31 +109,30 @@ def _fit(make: Callable[[], nn.Module], sources: Sequence[Source], rates: Sequen
             'val_map_by_rate': {f'{r:g}': s for s, r, _, _ in runs}, 'ap': by_class}
 
 
-def run_baselines(data_dir: Path, clip: Path, minutes: float = 20.0,
+def run_baselines(data_dir: Path, detector: Path, minutes: float = 20.0,
                   limit: Optional[int] = None) -> dict:
     """
     Train and test both classifiers on `data_dir`/{train,val,test}; returns a report.
 
-    clip: weights that the crop classifier starts from. minutes: of training in all. limit: use
+    detector: weights that the crop classifier starts from. minutes: of training in all. limit: use
     only the first so many scenes of each split.
     """
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    config, state = read_weights(clip)
+    config = read_detector(detector).config
     sets = [load(Path(data_dir) / split) for split in ('train', 'val', 'test')]
     pairs = [pairs_of(data, limit) for data in sets]
     features = geometry(pairs[0])
-    mlp = _fit(lambda: GeometryMlp(features.mean(0), features.std(0) + 1e-3),
-               [geometry_source(p, device) for p in pairs], MLP_RATES, MLP_BATCH,
-               0.2 * minutes)
-    size = config['vision_cfg']['image_size']
-    crops = _fit(lambda: CropClassifier(config, state),
-                 [crop_source(d, p, size, device) for d, p in zip(sets, pairs)], CROP_RATES,
-                 CROP_BATCH, 0.8 * minutes)
+    average, deviation = features.mean(0), features.std(0) + 1e-3
+    mlp = _fit(lambda: GeometryMlp(average, deviation),
+               [GeometrySource(p, device) for p in pairs], MLP_RATES, 0.2 * minutes)
+    crops = _fit(lambda: PairCropClassifier(read_detector(detector), average, deviation),
+                 [CropSource(d, p, config.image_size, config.mean, config.std, device)
+                  for d, p in zip(sets, pairs)], CROP_RATES, 0.8 * minutes)
     return {
         'protocol': 'ground-truth box pairs, all-point AP, mean over (verb, object) combinations '
                     'with a test positive',
         'scenes': [len(data) if limit is None else min(limit, len(data)) for data in sets],
         'pairs': [len(p) for p in pairs], 'combinations': len(mlp['ap']),
         'chance_map': mean(evaluate(np.zeros(pairs[2].targets.shape), pairs[2])),
-        'geometry_mlp': mlp, 'crop_classifier': crops,
+        'geometry_mlp': mlp, 'pair_crops': crops,
         'ratio': mlp['map'] / max(crops['map'], 1e-9)}
