@@ -63,11 +63,15 @@ def hand_targets(verb: int, target, rng: np.random.Generator) -> List[np.ndarray
     if verb == HOLD:
         if a < 0.07:
             return [np.array([u, v + 0.045]), np.array([u, v - 0.045])]
-        return [np.array([u - 0.92 * a, v - 0.15 * b]), np.array([u + 0.92 * a, v - 0.1 * b])]
+        left, right = rng.uniform(0.6, 0.98, 2) * a
+        return [np.array([u - left, v - rng.uniform(-0.2, 0.5) * b]),
+                np.array([u + right, v - rng.uniform(-0.2, 0.5) * b])]
     if verb == LIFT:
-        return [np.array([u - 0.6 * a, v - b - 0.01]), np.array([u + 0.6 * a, v - b - 0.01])]
+        left, right = rng.uniform(0.3, 0.9, 2) * a
+        return [np.array([u - left, v - b - 0.01]), np.array([u + right, v - b - 0.01])]
     if verb == HUG:
-        return [np.array([u + 0.75 * a, v + 0.35 * b]), np.array([u + 0.75 * a, v - 0.25 * b])]
+        far = rng.uniform(0.5, 0.85) * a
+        return [np.array([u + far, v + 0.35 * b]), np.array([u + far, v - 0.25 * b])]
     if verb in (PUSH, PULL):
         middle = v + rng.uniform(-0.1, 0.35) * b
         gap = min(0.05, 0.6 * b + 0.015)
@@ -76,8 +80,8 @@ def hand_targets(verb: int, target, rng: np.random.Generator) -> List[np.ndarray
     if verb == DRINK:
         return [np.array([u + 0.35 * a, v - 0.35 * b])]
     if verb == THROW:
-        return [np.array([u, v - 0.7 * b])]
-    return [np.array([u - 0.85 * a, v + rng.uniform(-0.4, 0.6) * b])]
+        return [np.array([u + rng.uniform(-0.6, 0.4) * a, v - 0.7 * b])]
+    return [np.array([u - rng.uniform(0.5, 0.95) * a, v + rng.uniform(-0.4, 0.6) * b])]
 
 
 _LEANS = {PUSH: ((0.32, 1.1),), PULL: ((-0.75, -0.24),), THROW: ((-0.35, 0.0), (-0.4, 0.5))}
@@ -104,13 +108,15 @@ def _body(verb: Optional[int], targets: Sequence[np.ndarray], hip: Optional[np.n
     return None
 
 
-def _near_miss(shoulder, target, blocked, rng):
-    """Return a hand beside the target that does not touch it, or None."""
-    for _ in range(6):
-        angle, gap = rng.uniform(0, 2 * np.pi), rng.uniform(0.085, 0.15)
-        ray = np.array([np.cos(angle), np.sin(angle)])
-        ray = ray / max(np.abs(ray))
-        hand = target[:2] + ray * (target[2:] + gap)
+def _near_miss(aim, shoulder, target, blocked, rng):
+    """
+    Return a hand above or below the place where it would touch the target, or None.
+
+    There it leaves the person's box as wide as contact would: only the pixels tell.
+    """
+    for _ in range(8):
+        rise = (target[3] + rng.uniform(0.13, 0.27)) * (1 if rng.random() < 0.5 else -1)
+        hand = np.array([aim[0] + rng.uniform(-0.05, 0.05), target[1] + rise])
         distance = np.hypot(*(hand - shoulder))
         if 0.1 < distance < 0.97 * ARM and not touches(hand, blocked, 0.075):
             return hand, OPEN if rng.random() < 0.2 else FIST
@@ -176,7 +182,7 @@ def _legs(hip, verb: Optional[int], thing: Optional[Thing], frame: Frame, rng):
     if verb == SIT:
         forward = 0.02 if thing.label == BICYCLE else rng.uniform(0.16, 0.26)
         gap = rng.uniform(0.0, 0.1)
-        low = max(ground, hip[1] - 0.47)
+        low = max(ground + rng.uniform(-0.05, 0.05), hip[1] - 0.47)
         return [np.array([hip[0] + forward + gap, low + 0.02]),
                 np.array([hip[0] + forward - 0.02, low + 0.03])]
     wide = rng.uniform(0.13, 0.2) if verb == RIDE else rng.uniform(0.03, 0.07)
@@ -189,14 +195,48 @@ class Task:
     """
     What a person is to do: a base verb on a thing, a hand or foot verb on a rectangle.
 
-    pretended: the verb whose posture is taken up although nothing (`verb` None) is done.
+    behind: the base's posture is taken up behind the thing, not on it. pretended: the verb whose
+    posture is taken up although nothing (`verb` None) is done.
     """
 
     base: Optional[int] = None
     base_thing: Optional[Thing] = None
+    behind: bool = False
     verb: Optional[int] = None
     target: Optional[np.ndarray] = None
     pretended: Optional[int] = None
+
+
+def bar_rectangle(bicycle: Thing, frame: Frame) -> np.ndarray:
+    """Return the handlebar of a bicycle as (u, v, half width, half height)."""
+    return np.array([*frame.local(bicycle.place(np.array([[0.19, -0.45]]))[0]), 0.04, 0.03])
+
+
+def _aims(task: Task, frame: Frame, rng: np.random.Generator) -> List[np.ndarray]:
+    """Return where the hands go or pretend to go, (u, v) each; empty where they are free."""
+    if task.base == RIDE and task.base_thing.label == BICYCLE:
+        bar = bar_rectangle(task.base_thing, frame)[:2]
+        return [bar + [0.02, 0.02], bar + [-0.03, 0.02]]
+    if task.target is None:
+        return []
+    verb = task.verb
+    if verb is None:
+        verb = task.pretended if task.pretended in CONTACTS else (
+            TOUCH, HOLD, PUSH, PULL)[rng.integers(4)]
+    return hand_targets(verb, task.target, rng)
+
+
+def _swing(task: Task, shoulder, busy: int, blocked, rng) -> list:
+    """Return the hands that balance on a board or reach back to throw, done or pretended."""
+    if task.verb == THROW or (task.verb is None and task.pretended == THROW):
+        back = shoulder + 0.95 * ARM * np.array([-0.9, rng.uniform(0.1, 0.5)])
+        return [] if task.verb is None and touches(back, blocked, 0.065) else [(back, OPEN)]
+    balancing = task.base == RIDE and not busy and task.target is None
+    if not balancing or task.base_thing.label == BICYCLE or (task.behind and rng.random() < 0.4):
+        return []
+    spread = rng.uniform(-0.1, 0.35, 2)
+    return [(shoulder + 0.93 * ARM * np.array([side * np.cos(s), np.sin(s)]), OPEN)
+            for side, s in zip((1, -1), spread)]
 
 
 def pose(task: Task, frame: Frame, blocked: Sequence[np.ndarray], depth: float,
@@ -206,27 +246,26 @@ def pose(task: Task, frame: Frame, blocked: Sequence[np.ndarray], depth: float,
 
     blocked: rectangles (u, v, a, b) that free hands must not touch, the target's among them.
     """
-    hip = None
-    targets: List[np.ndarray] = []
+    hip, drop, targets = None, 0.0, []
+    on_bicycle = task.base == RIDE and task.base_thing.label == BICYCLE
     if task.base is not None:
         thing = task.base_thing
         seat = frame.local(thing.place(np.array([KINDS[thing.label].seat]))[0])
-        rise = {SIT: 0.05, STAND: HIP - rng.uniform(0.0, 0.03),
-                RIDE: 0.05 if thing.label == BICYCLE else HIP - rng.uniform(0.07, 0.17)}
-        hip = seat + [0.0, rise[task.base]]
-        if task.base == RIDE and thing.label == BICYCLE:
-            bar = frame.local(thing.place(np.array([[0.19, -0.45]]))[0])
-            targets = [bar + [0.02, 0.02], bar + [-0.03, 0.02]]
-    if not targets and task.verb in CONTACTS:
-        targets = hand_targets(task.verb, task.target, rng)
-    posed = _body(task.verb, targets, hip, rng)
+        rise = {SIT: 0.05 + rng.uniform(-0.01, 0.02), STAND: HIP - rng.uniform(0.0, 0.09),
+                RIDE: 0.05 if thing.label == BICYCLE else HIP - rng.uniform(0.04, 0.17)}
+        if task.behind and task.base != SIT and not on_bicycle:
+            # Feet that would rest on it disappear behind it; the visible boxes stay alike.
+            drop = rng.uniform(0.035, 0.05)
+        hip = seat + [0.0, rise[task.base] - drop]
+    aims = _aims(task, frame, rng)
+    if task.verb in CONTACTS or (on_bicycle and not task.behind):
+        targets = aims
+    posed = _body(task.verb, aims if on_bicycle else targets, hip, rng)
     if posed is None:
         return None
-    if hip is None and not targets and task.target is not None and rng.random() < 0.85:
+    if hip is None and not targets and aims:
         # Stand as if reaching for it: the body must not give the verb away.
-        pretended = task.pretended if task.pretended in CONTACTS else (
-            TOUCH, HOLD, PUSH, PULL)[rng.integers(4)]
-        posed = _body(pretended, hand_targets(pretended, task.target, rng), None, rng) or posed
+        posed = _body(task.pretended, aims, None, rng) or posed
     hip, lean = posed
     shoulder = hip + TORSO * np.array([np.sin(lean), np.cos(lean)]) - [0, 0.025]
     hands = [(target, FIST) for target in targets]
@@ -237,27 +276,21 @@ def pose(task: Task, frame: Frame, blocked: Sequence[np.ndarray], depth: float,
         hands.append(gesture)
     if task.verb in (PUSH, HUG):
         hands = [(hand, OPEN if task.verb == PUSH else FIST) for hand, _ in hands]
-    if task.verb == THROW:
-        hands.append((shoulder + 0.95 * ARM * np.array([-0.9, rng.uniform(0.1, 0.5)]), OPEN))
-    if task.base == RIDE and not targets and task.verb is None:
-        spread = rng.uniform(-0.1, 0.35, 2)
-        hands = [(shoulder + 0.93 * ARM * np.array([side * np.cos(s), np.sin(s)]), OPEN)
-                 for side, s in zip((1, -1), spread)]
-    if task.verb is None and task.pretended == THROW and rng.random() < 0.7:
-        back = shoulder + 0.95 * ARM * np.array([-0.9, rng.uniform(0.1, 0.5)])
-        if not touches(back, blocked, 0.065):
-            hands.append((back, OPEN))
+    hands += _swing(task, shoulder, len(targets), blocked, rng)
+    decoy = not targets and (on_bicycle or (task.verb is None and task.pretended in CONTACTS))
+    rectangle = bar_rectangle(task.base_thing, frame) if on_bicycle else task.target
     while len(hands) < 2:
-        free = None
-        if task.target is not None and rng.random() < 0.55:
-            free = _near_miss(shoulder, task.target, blocked, rng)
+        free, tries = None, 0.95 if decoy and aims else 0.4
+        if rectangle is not None and rng.random() < tries:
+            aim = aims.pop(0) if decoy and aims else rectangle
+            free = _near_miss(aim, shoulder, rectangle, blocked, rng)
         free = free or _free_hand(shoulder, blocked, rng)
         if free is None:
             return None
         hands.append(free)
     if len(targets) < 2 and rng.random() < 0.35:
         hands = hands[::-1]
-    feet = _legs(hip, task.base, task.base_thing, frame, rng)
+    feet = [foot - [0, drop] for foot in _legs(hip, task.base, task.base_thing, frame, rng)]
     if task.verb == KICK or (task.verb is None and task.pretended == KICK):
         u, v, a, b = task.target
         gap = 0.03 if task.verb == KICK else rng.uniform(0.14, 0.22)

@@ -58,7 +58,7 @@ from hoi_trainer.synthetic.things import KINDS, Thing
 from hoi_trainer.synthetic.vocabulary import COMBINATIONS, FREQUENCIES, OBJECTS, PERSON
 import numpy as np
 
-DECOYS = 0.45
+DECOYS = 0.6
 """Share of people who take up place and posture for a verb without its contact."""
 _BOX = OBJECTS.index('box')
 _CUMULATED = np.cumsum(FREQUENCIES)
@@ -88,8 +88,7 @@ class _Builder(Cast):
         """
         Return a thing in a zone of a person.
 
-        Size and place follow one law for all verbs of a zone. What carries a person is placed
-        for a decoy so that someone standing behind it covers about the same rows as a rider.
+        Size and place follow one law for all verbs of a zone, done or pretended.
         """
         rng, kind, h = self.rng, KINDS[label], frame.height
         size = np.array(kind.size) * h * rng.uniform(0.85, 1.2) * rng.uniform(0.93, 1.07, 2)
@@ -118,9 +117,9 @@ class _Builder(Cast):
         else:
             u = rng.uniform(-0.06, 0.06)
             v = bottom
-            if decoy or verb not in BASES:
+            if verb not in BASES:
                 # Someone sitting is lower than someone standing, so things are larger for them.
-                grown = 1.0 if verb == STAND else rng.uniform(1.0, 1.3)
+                grown = rng.uniform(1.0, 1.3)
                 size, bottom = size * grown, bottom * grown
                 # A rider is in the middle of a bicycle, the feet at the height of its pedals.
                 low, high = {BICYCLE: (0.07, 0.2), _BOX: (0.05, 0.34)}.get(label, (-0.03, 0.1))
@@ -219,17 +218,18 @@ class _Builder(Cast):
                 return False
             target, key = thing.contact(), ('thing', len(self.things))
         task = Task(verb=verb, target=frame.rectangle(target), pretended=act)
-        if verb in BASES:
-            base = verb
-            task = Task(base=base, base_thing=thing)
+        if act in BASES:
+            base = act
+            task = Task(base=base, base_thing=thing, behind=decoy)
         held = None
         if base is not None and not (base == RIDE and label == BICYCLE) and rng.random() < 0.5:
             held = self.second(frame, thing, base)
             if held is not None:
-                task = replace(task, verb=held[0], target=frame.rectangle(held[1].contact()))
+                held_verb = None if rng.random() < DECOYS else held[0]
+                task = replace(task, verb=held_verb, pretended=held[0],
+                               target=frame.rectangle(held[1].contact()))
         extra = [t for t in (thing, held[1] if held else None) if t is not None]
-        solid = extra[1:] if decoy and act in BASES else extra
-        blocked = [frame.rectangle(t.contact()) for t in (*self.things, *solid)]
+        blocked = [frame.rectangle(t.contact()) for t in (*self.things, *extra)]
         blocked += [frame.rectangle(torso_box(*p)) for p in self.people]
         near = [r for r in blocked if abs(r[0]) < 0.8 + r[2]]
         posture = pose(task, frame, near, frame.y, rng)
@@ -243,7 +243,7 @@ class _Builder(Cast):
         self.people.append((body, posture))
         self.frames.append(frame)
         self.things += extra
-        if held is not None:
+        if held is not None and task.verb is not None:
             self.triplets.append((me, held[0], ('thing', len(self.things) - 1)))
         wish = None
         if verb in (LOOK, WAVE):
