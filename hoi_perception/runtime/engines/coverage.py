@@ -28,10 +28,24 @@ from pathlib import Path
 import subprocess
 import sys
 import tempfile
-from typing import Any, Dict, IO, Iterable, Iterator, List, NamedTuple, Tuple, TYPE_CHECKING
+from typing import (
+    Any,
+    Dict,
+    IO,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    TYPE_CHECKING,
+)
 
 from hoi_perception.core.errors import HoiError
+from hoi_perception.runtime.bundle import Bundle
 from hoi_perception.runtime.engines.export import export_graph
+from hoi_perception.runtime.engines.tensorrt import TensorRt
 import torch
 
 if TYPE_CHECKING:
@@ -105,6 +119,26 @@ def require_torch_tensorrt() -> str:
     return found
 
 
+def check_coverage(bundle: Bundle, head: Optional[str] = None,
+                   precision: str = 'fp32') -> Iterator[CoverageRow]:
+    """
+    Return one row for every graph that the node would run, each as soon as it is known.
+
+    head: one of the bundle, None = each of them. For precision and errors see `check_graphs`.
+    """
+    return check_graphs(_graphs(bundle, [head] if head else list(bundle.spec.heads)), precision)
+
+
+def _graphs(bundle: Bundle, heads: Sequence[str]) -> Iterator['Graph']:
+    from hoi_perception.runtime.graphs import bundle_graphs
+    seen = set()
+    for head in heads:
+        for graph in bundle_graphs(bundle, head, torch.device('cpu')):
+            if (graph.name, graph.bucket) not in seen:  # the detector is the same for every head
+                seen.add((graph.name, graph.bucket))
+                yield graph
+
+
 def check_graphs(graphs: Iterable['Graph'], precision: str = 'fp32') -> Iterator[CoverageRow]:
     """
     Return one row per graph, in order, each as soon as it is known.
@@ -114,6 +148,9 @@ def check_graphs(graphs: Iterable['Graph'], precision: str = 'fp32') -> Iterator
     `CoverageError` where torch_tensorrt is absent, of another version, or does not start.
     """
     require_torch_tensorrt()
+    if precision not in TensorRt.precisions:
+        raise CoverageError(f'precision {precision!r} is not one of '
+                            f'{", ".join(TensorRt.precisions)}.')
     with tempfile.TemporaryDirectory(prefix='hoi-coverage-') as directory, \
             (Path(directory) / 'log').open('w+') as log:
         worker = _start(precision, log)

@@ -1,0 +1,91 @@
+# Copyright 2026 The hoi_perception authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""`hoi engine ...`: compiled engines of a bundle's networks."""
+
+from contextlib import contextmanager
+import json
+from pathlib import Path
+import tempfile
+from typing import Iterator, Optional, TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from hoi_perception.runtime.bundle import Bundle
+    from hoi_perception.runtime.engines.coverage import CoverageRow
+
+engine_app = typer.Typer(no_args_is_help=True, help='Compiled engines: build, check.')
+
+
+@engine_app.command()
+def check(
+        bundle: Optional[Path] = typer.Argument(None, help='Bundle directory [shipped one].'),
+        backend: str = typer.Option('tensorrt', help='The backend to ask: tensorrt.'),
+        head: Optional[str] = typer.Option(None, help='Interaction head [each of the bundle].'),
+        configuration: Optional[str] = typer.Option(
+            None, help='Instead of a bundle: DETECTOR+CLIP+HEAD of '
+                       'config/ready_configurations.yaml, with random weights.'),
+        precision: str = typer.Option('fp32', help='fp32, bf16 or fp16.'),
+        as_json: bool = typer.Option(False, '--json', help='Print one JSON object.')) -> None:
+    """
+    Say which operators TensorRT would take, without GPU and without TensorRT.
+
+    Exit code 0: every graph is convertible as one engine; 1: some graph is not; 2: it could not
+    be checked (bad input, torch_tensorrt absent or of another version).
+    """
+    from hoi_perception.core.errors import HoiError
+    from hoi_perception.runtime.engines.coverage import check_coverage, VERDICT
+    if backend != 'tensorrt':
+        raise HoiError(f'--backend {backend!r} cannot be checked: tensorrt is the one that may '
+                       'refuse an operator; try the others with `hoi engine build`.')
+    if bundle and configuration:
+        raise HoiError('give a bundle or --configuration, not both.')
+    rows = []
+    with _opened(bundle, configuration) as opened:
+        for row in check_coverage(opened, head, precision):
+            rows.append(row)
+            if not as_json:
+                _print_row(row, first=len(rows) == 1)
+    full = sum(row.full for row in rows)
+    if as_json:
+        typer.echo(json.dumps({'verdict': VERDICT, 'precision': precision, 'full': full,
+                               'graphs': [row.as_dict() for row in rows]}, indent=1))
+    else:
+        typer.echo(f'{full} of {len(rows)} graphs are {VERDICT} ({precision}).')
+    if full < len(rows):
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _opened(bundle: Optional[Path], configuration: Optional[str]) -> Iterator['Bundle']:
+    from hoi_perception.runtime.bundle import Bundle, default_bundle_path
+    if configuration is None:
+        yield Bundle.open(bundle or default_bundle_path())
+        return
+    from hoi_perception.runtime.configurations import random_bundle
+    with tempfile.TemporaryDirectory(prefix='hoi-configuration-') as directory:
+        yield random_bundle(configuration, Path(directory) / 'bundle')
+
+
+def _print_row(row: 'CoverageRow', first: bool) -> None:
+    if first:
+        typer.echo(f'{"graph":18} {"bucket":50} {"operators":>9} {"covered":>7} {"segments":>8} '
+                   f'{"torch":>5} {"breaks":>6}')
+    typer.echo(f'{row.graph:18} {row.bucket:50} {row.operators:9} {row.covered:7} '
+               f'{row.segments:8} {row.torch_segments:5} {len(row.breaks):6}')
+    for item in row.breaks:
+        typer.echo(f'    {item.operator} x {item.calls} in {item.place}: {item.reason}')
+    if row.error:
+        typer.echo(f'    not examined: {row.error}')
