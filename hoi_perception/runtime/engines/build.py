@@ -28,9 +28,10 @@ from pathlib import Path
 import shutil
 import signal
 import statistics
+import tempfile
 import threading
 import time
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple, TYPE_CHECKING
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TYPE_CHECKING
 
 from hoi_perception.runtime.engines.backend import Backend, EngineError, Runner, Tensors
 from hoi_perception.runtime.engines.key import EngineKey
@@ -197,9 +198,21 @@ def _work(messages: Connection, recipe: Callable[[], 'Graph'], backend: Backend,
     except EngineError as error:
         messages.send(('failed', str(error)))
     except Exception as error:  # a compiler may raise anything; the node goes on without it
-        full = shutil.disk_usage(directory).free < SPARE // 4
-        messages.send(('disk', (FULL[0], _sentence(error))) if full
+        full = _full(directory)
+        messages.send(('disk', (full.errno, full.strerror)) if full
                       else ('failed', _sentence(error)))
+
+
+def _full(directory: Path) -> Optional[OSError]:
+    """Return the error that writing a file gives; writers in C++ do not say what went wrong."""
+    try:
+        with tempfile.TemporaryFile(dir=directory) as stream:
+            stream.write(bytes(1 << 20))
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        return error
+    return None
 
 
 def _sentence(error: Exception) -> str:

@@ -18,6 +18,7 @@ import json
 from pathlib import Path
 from typing import List, NamedTuple, Optional, Sequence, Tuple, TYPE_CHECKING
 
+from hoi_perception.networks.export_adapters import exportable
 from hoi_perception.runtime.engines.backend import EngineError, LOW_PRECISION, Runner, Tensors
 import torch
 from torch import nn, Tensor
@@ -144,17 +145,18 @@ class Exported(NamedTuple):
     inputs: Tensors
 
 
-def export_graph(graph: 'Graph', precision: str = 'fp32') -> Exported:
+def export_graph(graph: 'Graph', precision: str = 'fp32', grid_free: bool = False) -> Exported:
     """
     Export a graph with its fixed shapes.
 
     precision: 'bf16' and 'fp16' run matrix products and convolutions so by autocast (whole-model
-    casts give NaN in some detectors); inputs and outputs keep the graph's dtypes.
+    casts give NaN in some detectors); inputs and outputs keep the graph's dtypes. grid_free:
+    without `grid_sample`.
     """
     signature = Signature.of(graph)
     tensors = list(graph.inputs.values())
     inputs = tuple(tensor.contiguous() for tensor in tensors if tensor.numel())
     module = _Exportable(graph.module, signature, LOW_PRECISION.get(precision), tensors[0].device)
-    with torch.no_grad():
+    with torch.no_grad(), exportable(grid_free):
         return Exported(torch.export.export(module.eval(), inputs, strict=False), signature,
                         inputs)

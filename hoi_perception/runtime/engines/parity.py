@@ -66,10 +66,10 @@ class Parity:
     What a comparison found.
 
     failure: '' or a sentence with the first difference. inputs: how many were compared.
-    decisions: boxes or triplets of either side that the other had to
-    find, those in near ties left out. max_error, mean_error: per output, entry by
-    entry; of a detector's outputs in the rows of the decisions, matched. Where outputs are sorted
-    by score, a tie that falls the other way shows here as a large error and is still no failure.
+    decisions: boxes or triplets of either side that the other had to find, those in near ties
+    left out. max_error, mean_error: per output, entry by entry; of a detector's outputs in the
+    rows of the boxes that were kept, matched. A tie that falls the other way in the order of
+    triplets shows here as a large error and is still no failure.
     """
 
     failure: str
@@ -110,7 +110,7 @@ def check_parity(names: Sequence[str], eager: Sequence[Sequence[torch.Tensor]],
     for expected, got in zip(eager, engine):
         outcomes += _compare(dict(zip(names, map(_array, expected))),
                              dict(zip(names, map(_array, got))), tolerance, rules)
-    failure = next((f'input {i}: {o.failure}' for i, o in enumerate(outcomes) if o.failure), '')
+    failure = next((f'image {i}: {o.failure}' for i, o in enumerate(outcomes) if o.failure), '')
     errors: Dict[str, np.ndarray] = {
         name: np.concatenate([_error(*o.compared[name]) for o in outcomes if name in o.compared]
                              or [np.zeros(0)]) for name in names}

@@ -61,7 +61,7 @@ class TensorRt:
     def build(self, graph: 'Graph', precision: str, directory: Path) -> None:
         """Compile and save; fails where an operator has no converter."""
         import torch_tensorrt
-        exported = export_graph(graph)
+        exported = export_graph(graph, grid_free=True)
         exported.signature.write(directory)
         with torch.cuda.device(exported.inputs[0].device):
             module = torch_tensorrt.dynamo.compile(
