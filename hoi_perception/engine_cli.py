@@ -38,6 +38,8 @@ def check(
             None, help='Instead of a bundle: DETECTOR+CLIP+HEAD of '
                        'config/ready_configurations.yaml, with random weights.'),
         precision: str = typer.Option('fp32', help='fp32, bf16 or fp16.'),
+        every_bucket: bool = typer.Option(
+            False, help='All sizes of instances and prompt rows, not only all sizes of pairs.'),
         as_json: bool = typer.Option(False, '--json', help='Print one JSON object.')) -> None:
     """
     Say which operators TensorRT would take, without GPU and without TensorRT.
@@ -54,7 +56,7 @@ def check(
         raise HoiError('give a bundle or --configuration, not both.')
     rows = []
     with _opened(bundle, configuration) as opened:
-        for row in check_coverage(opened, head, precision):
+        for row in check_coverage(opened, head, precision, every_bucket):
             rows.append(row)
             if not as_json:
                 _print_row(row, first=len(rows) == 1)
@@ -64,7 +66,7 @@ def check(
                                'graphs': [row.as_dict() for row in rows]}, indent=1))
     else:
         typer.echo(f'{full} of {len(rows)} graphs are {VERDICT} ({precision}).')
-    if full < len(rows):
+    if not rows or full < len(rows):
         raise typer.Exit(1)
 
 

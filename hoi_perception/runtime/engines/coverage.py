@@ -39,17 +39,14 @@ from typing import (
     Optional,
     Sequence,
     Tuple,
-    TYPE_CHECKING,
 )
 
 from hoi_perception.core.errors import HoiError
 from hoi_perception.runtime.bundle import Bundle
 from hoi_perception.runtime.engines.export import export_graph
 from hoi_perception.runtime.engines.tensorrt import TensorRt
+from hoi_perception.runtime.graphs import bundle_graphs, Graph
 import torch
-
-if TYPE_CHECKING:
-    from hoi_perception.runtime.graphs import Graph
 
 # The check reads torch_tensorrt's internals; another version may have moved them.
 TORCH_TENSORRT = '2.14'
@@ -120,26 +117,37 @@ def require_torch_tensorrt() -> str:
 
 
 def check_coverage(bundle: Bundle, head: Optional[str] = None,
-                   precision: str = 'fp32') -> Iterator[CoverageRow]:
+                   precision: str = 'fp32', every_bucket: bool = False) -> Iterator[CoverageRow]:
     """
-    Return one row for every graph that the node would run, each as soon as it is known.
+    Return one row for each graph that the node would run, as soon as it is known.
 
-    head: one of the bundle, None = each of them. For precision and errors see `check_graphs`.
+    head: one of the bundle, None = each of them. For precision, every_bucket and errors see
+    `check_graphs` and `graphs_to_check`.
     """
-    return check_graphs(_graphs(bundle, [head] if head else list(bundle.spec.heads)), precision)
+    heads = [head] if head else list(bundle.spec.heads)
+    return check_graphs(graphs_to_check(bundle, heads, every_bucket), precision)
 
 
-def _graphs(bundle: Bundle, heads: Sequence[str]) -> Iterator['Graph']:
-    from hoi_perception.runtime.graphs import bundle_graphs
+def graphs_to_check(bundle: Bundle, heads: Sequence[str],
+                    every_bucket: bool = False) -> Iterator[Graph]:
+    """
+    Yield the detector and every head's graph in each bucket of pairs, at batch 1.
+
+    every_bucket: with each bucket of instances and of prompt rows that goes with it, not only
+    with the fewest instances and the most rows. The operators are the same, the sizes are not.
+    """
+    rows = None if every_bucket else [max(bundle.spec.buckets.rows)]
     seen = set()
     for head in heads:
-        for graph in bundle_graphs(bundle, head, torch.device('cpu')):
-            if (graph.name, graph.bucket) not in seen:  # the detector is the same for every head
-                seen.add((graph.name, graph.bucket))
+        for graph in bundle_graphs(bundle, head, torch.device('cpu'), rows=rows):
+            pairs = graph.inputs['human'].shape[1] if 'human' in graph.inputs else 0
+            key = graph.name, graph.bucket if every_bucket else pairs
+            if key not in seen:
+                seen.add(key)
                 yield graph
 
 
-def check_graphs(graphs: Iterable['Graph'], precision: str = 'fp32') -> Iterator[CoverageRow]:
+def check_graphs(graphs: Iterable[Graph], precision: str = 'fp32') -> Iterator[CoverageRow]:
     """
     Return one row per graph, in order, each as soon as it is known.
 
@@ -178,9 +186,9 @@ def _ready(worker: subprocess.Popen, log: IO[str]) -> None:
         raise CoverageError(f'torch_tensorrt does not start on this machine: {lines[-1]:.300}')
 
 
-def _row(graph: 'Graph', worker: subprocess.Popen, path: Path) -> CoverageRow:
+def _row(graph: Graph, worker: subprocess.Popen, path: Path) -> CoverageRow:
     try:
-        torch.export.save(export_graph(graph).program, path)
+        torch.export.save(export_graph(graph, grid_free=True).program, path)
     except Exception as error:  # whatever stops it, the graph is listed with it
         text = ' '.join(str(error).split())
         return CoverageRow(graph.name, graph.bucket,

@@ -78,6 +78,7 @@ def examine(program: ExportedProgram, precision: str = 'fp32') -> Dict[str, Any]
 
 
 def _breaks(graph: GraphModule) -> List[Tuple[str, str, str, int]]:
+    from torch_tensorrt.dynamo.conversion import DYNAMO_CONVERTERS as CONVERTERS
     from torch_tensorrt.dynamo.partitioning._global_partitioner import TorchTensorRTOperatorSupport
     support = TorchTensorRTOperatorSupport(torch_executed_ops=set())
     modules = dict(graph.named_modules())
@@ -89,7 +90,7 @@ def _breaks(graph: GraphModule) -> List[Tuple[str, str, str, int]]:
         # Converters accept it, but a float64 constant ends the build.
         reason = reason or ('TensorRT has no float64' if _is_double(node) else '')
         if reason:
-            found[str(node.target), reason, _place(node)] += 1
+            found[CONVERTERS.qualified_name_or_str(node.target), reason, _place(node)] += 1
     return [(*key, count) for key, count in found.items()]
 
 

@@ -99,8 +99,8 @@ def test_a_graph_of_known_operators_is_one_segment_without_breaks(rows):
 def test_operators_without_a_converter_are_listed_with_their_module(rows):
     row = rows['Suppressing']
     assert not row.full and row.covered == row.operators - 2
-    assert [item.operator for item in row.breaks] == ['torchvision.roi_align.default',
-                                                      'torchvision.nms.default']
+    assert [item.operator for item in row.breaks] == [
+        'torch.ops.torchvision.roi_align.default', 'torch.ops.torchvision.nms.default']
     assert all('Suppressing' in item.place for item in row.breaks)
     assert row.segments >= 2 and row.torch_segments >= 1
 
@@ -108,7 +108,7 @@ def test_operators_without_a_converter_are_listed_with_their_module(rows):
 @needs_torch_tensorrt
 def test_sizes_that_depend_on_data_and_float64_are_breaks(rows):
     reasons = {item.operator: item.reason for item in rows['Unfixed'].breaks}
-    assert 'depends on data' in reasons['aten.nonzero.default']
+    assert 'depends on data' in reasons['torch.ops.aten.nonzero.default']
     assert any('float64' in reason for reason in reasons.values())
 
 

@@ -1,0 +1,105 @@
+# Copyright 2026 The hoi_perception authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+What TensorRT would take of everything that ships or is listed, asked without GPU and TensorRT.
+
+    python -m benchmarks.tensorrt_coverage [NAME ...]
+
+NAME: `shipped`, a detector, or CLIP+HEAD of config/ready_configurations.yaml; all of them without
+one. A graph of the interaction depends on the detector only by the length of its queries, which
+is the same for all listed, so each detector and each CLIP+HEAD is checked once. Results are
+written to benchmarks/results/tensorrt_coverage.json after each; others that stand there stay.
+"""
+
+from importlib.metadata import version
+import json
+from pathlib import Path
+import sys
+import tempfile
+import time
+from typing import Dict, Iterator, List
+
+from benchmarks.machine import machine
+from hoi_perception.runtime.bundle import Bundle, default_bundle_path
+from hoi_perception.runtime.configurations import configurations, random_bundle
+from hoi_perception.runtime.engines.coverage import check_graphs, VERDICT
+from hoi_perception.runtime.graphs import bundle_graphs, Graph
+import torch
+
+RESULT = Path(__file__).resolve().parent / 'results' / 'tensorrt_coverage.json'
+PACKAGES = ('torch_tensorrt', 'torchvision', 'transformers', 'open_clip_torch')
+SHIPPED = 'shipped'
+
+
+def parts() -> List[str]:
+    """Return what there is to check: `shipped`, detectors, CLIP+HEAD."""
+    listed = configurations()
+    return [SHIPPED, *listed['detectors'],
+            *(f'{clip}+{head}' for clip in listed['clips'] for head in listed['heads'])]
+
+
+def graphs(part: str, directory: Path) -> Iterator[Graph]:
+    """Yield the graphs of a part; directory: where its random bundle is written."""
+    if part == SHIPPED:
+        bundle = Bundle.open(default_bundle_path())
+        for index, head in enumerate(bundle.spec.heads):
+            yield from _some(bundle, head, detector=index == 0, interaction=True)
+        return
+    listed = configurations()
+    detector = part in listed['detectors']
+    others = next(iter(listed['detectors'])) if not detector else \
+        f'{listed["clips"][0]}+{next(iter(listed["heads"]))}'
+    bundle = random_bundle(f'{part}+{others}' if detector else f'{others}+{part}', directory)
+    yield from _some(bundle, next(iter(bundle.spec.heads)), detector, not detector)
+
+
+def _some(bundle: Bundle, head: str, detector: bool, interaction: bool) -> Iterator[Graph]:
+    for graph in bundle_graphs(bundle, head, torch.device('cpu')):
+        if graph.name != 'detector' and not interaction:
+            return  # the detector comes first; the others take long to make
+        if detector if graph.name == 'detector' else interaction:
+            yield graph
+
+
+def check(part: str) -> Dict[str, object]:
+    """Return the rows of a part, each printed as it is found, and the seconds they took."""
+    rows, begin = [], time.perf_counter()
+    with tempfile.TemporaryDirectory() as directory:
+        for row in check_graphs(graphs(part, Path(directory) / 'bundle')):
+            rows.append(row.as_dict())
+            print(f'{part}: {row.graph} {row.bucket}: {row.covered} of {row.operators}, '
+                  f'{row.segments}+{row.torch_segments} segments, {len(row.breaks)} breaks '
+                  f'{row.error}', flush=True)
+    return {'full': all(row['full'] for row in rows),
+            'seconds': round(time.perf_counter() - begin), 'graphs': rows}
+
+
+def main(names: List[str]) -> None:
+    """Check and write after each part, so that a part can be repeated alone."""
+    known = parts()
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        sys.exit(f'{", ".join(unknown)}: not among {", ".join(known)}.')
+    found = json.loads(RESULT.read_text())['parts'] if RESULT.exists() else {}
+    for part in names or known:
+        found[part] = check(part)
+        RESULT.write_text(json.dumps({
+            'verdict': VERDICT, 'machine': machine(),
+            'versions': {name: version(name) for name in PACKAGES},
+            'parts': {part: found[part] for part in known if part in found}}, indent=1) + '\n')
+
+
+if __name__ == '__main__':
+    main(sys.argv[1:])
