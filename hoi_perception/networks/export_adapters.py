@@ -25,7 +25,7 @@ eager runs stay as they are. Checked with transformers 5.20 and 5.23, torch 2.14
   in the graph, at which AOTInductor and the ONNX exporter fail. Sizes are fixed, and the eager run
   before any export has made the check: left out, by the library's own switch.
 - `grid_sample` (RT-DETRv2, D-FINE, RF-DETR) gives wrong numbers in TensorRT 10.14 to 11.1
-  (NVIDIA/TensorRT #4813, pytorch/TensorRT #4074): recorded as `bilinear_sample`.
+  (NVIDIA/TensorRT #4813, pytorch/TensorRT #4074): recorded as `bilinear_sample`, on request.
 - The fused attention of `nn.MultiheadAttention` (open_clip's blocks) is an operator that no
   compiler converts: recorded as the module's plain operators.
 """
@@ -48,9 +48,10 @@ def bilinear_sample(features: Tensor, grid: Tensor) -> Tensor:
     Return `grid_sample(features, grid)`, (B, C, H', W'), from row reads and arithmetic.
 
     features: (B, C, H, W). grid: (B, H', W', 2) as x, y in -1..1, edges at the outer sides of the
-    first and last cells (align_corners=False); outside is zero. The result is the same sum of four
-    cells by their shares, equal to rounding (4e-6 for features of about 1). Positions are float32,
-    whatever the precision of the rest: cells are counted with them.
+    first and last cells (align_corners=False); outside is zero. The result is the same sum of
+    four cells by their shares, equal up to the rounding of positions: for features of about 1,
+    4e-6 on 20 x 20 cells and 2e-5 on 80 x 80. Positions are float32, whatever the precision of the
+    rest: cells are counted with them.
     """
     batch, _, height, width = features.shape
     x, y = (((grid[..., axis].float().flatten(1) + 1) * size - 1) / 2
@@ -116,11 +117,12 @@ class _Replacing(TorchFunctionMode):
 
 
 @contextmanager
-def exportable(grid_free: bool = True) -> Iterator[None]:
+def exportable(grid_free: bool = False) -> Iterator[None]:
     """
     Record networks in a form that every backend compiles: use it around `torch.export.export`.
 
-    grid_free: without `grid_sample`, which TensorRT needs.
+    grid_free: without `grid_sample`, as TensorRT needs it; on a CPU sampling then takes 1.5 to 5
+    times as long.
     """
     table: Dict[Callable, Callable] = {functional.avg_pool2d: _avg_pool,
                                        functional.max_pool2d: _max_pool}

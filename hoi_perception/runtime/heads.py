@@ -35,12 +35,13 @@ class PairHead(nn.Module):
     """
     What the interaction stage asks of a head.
 
-    network: the module with the head's own weights. trunk: CLIP's image tower. query_dim: length
-    of the detector queries it reads, 0 = none. reads: the fields of `PairBatch` that it looks at,
-    and `object_embeddings` where it does; what else it is given may be empty.
+    network: the module with the head's own weights. trunk: CLIP's image tower. query_dim,
+    object_dim: length of the detector queries and of the objects' embeddings it reads, 0 = none.
+    reads: the fields of `PairBatch` that it looks at, and `object_embeddings` where it does; what
+    else it is given may be empty.
     """
 
-    query_dim = 0
+    query_dim = object_dim = 0
     reads: Tuple[str, ...] = ()
 
     def __init__(self, trunk: ClipTrunk, network: nn.Module) -> None:
@@ -82,7 +83,7 @@ class LainHead(PairHead):
     def __init__(self, trunk: ClipTrunk, config: Dict) -> None:
         settings = LainConfig.from_mapping(config)
         super().__init__(trunk, Lain(trunk, settings))
-        self.query_dim = settings.query_dim
+        self.query_dim, self.object_dim = settings.query_dim, settings.object_dim
 
     def forward(self, images: Tensor, batch: PairBatch, object_embeddings: Tensor) -> Tensor:
         """Return the features; see the base class."""
