@@ -15,6 +15,12 @@
 
 # Make .venv with everything tests and the demo need; called by `make setup`.
 set -euo pipefail
+# Another activated environment would lend its python, and CMake its ament packages.
+if [ -n "${VIRTUAL_ENV:-}" ]; then
+    PATH=$(printf %s "$PATH" | tr : '\n' | grep -vxF "$VIRTUAL_ENV/bin" | paste -sd :)
+    export PATH
+    unset VIRTUAL_ENV
+fi
 PYTHON=${PYTHON:-python3}
 VENV=${VENV:-.venv}
 
