@@ -28,7 +28,7 @@ def geometry(pairs: Pairs) -> Tensor:
 
 
 class GeometryMlp(nn.Module):
-    """Object one-hot and standardised geometry to verb logits."""
+    """Object one-hot and standardised geometry to verb logits; average, deviation: (36,)."""
 
     def __init__(self, average: Tensor, deviation: Tensor, width: int = 384) -> None:
         super().__init__()
@@ -40,7 +40,11 @@ class GeometryMlp(nn.Module):
             size = width
         self.layers = nn.Sequential(*layers, nn.Linear(size, N_VERBS))
 
-    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+    def standardised(self, numbers: Tensor) -> Tensor:
+        """Return (B, 36) numbers with the mean 0 and the deviation 1 over the training pairs."""
+        return (numbers - self.average) / self.deviation
+
+    def forward(self, numbers: Tensor, labels: Tensor) -> Tensor:
         """Map (B, 36) and (B,) to (B, verbs)."""
-        features = (features - self.average) / self.deviation
-        return self.layers(torch.cat([features, functional.one_hot(labels, N_OBJECTS)], 1))
+        return self.layers(torch.cat(
+            [self.standardised(numbers), functional.one_hot(labels, N_OBJECTS)], 1))

@@ -20,14 +20,15 @@ a small part of what a network on its own crop of pixels would.
 """
 
 from pathlib import Path
-from typing import NamedTuple, Sequence
+from typing import NamedTuple, Sequence, Tuple
 
 from hoi_perception.networks.dense_detector import (
     DenseDetector,
     DenseDetectorConfig,
     PROTOTYPE_STRIDE,
 )
-from hoi_perception.networks.pair_geometry import pair_geometry
+from hoi_perception.networks.pair_geometry import NUMBERS, pair_geometry
+from hoi_trainer.baselines.geometry import GeometryMlp
 from hoi_trainer.baselines.pairs import N_OBJECTS, N_VERBS
 from hoi_trainer.training.weights import read_weights
 import torch
@@ -139,24 +140,25 @@ def pair_views(humans: Tensor, objects: Tensor) -> Sequence[Tensor]:
 
 class PairCropClassifier(nn.Module):
     """
-    A trained detector's features, wholly trainable, read in three views of each pair.
+    A trained detector's features, read in three views of each pair, added to what geometry says.
 
-    Each view tells which cells the two boxes cover; the object one-hot and the 36 numbers that the
-    perceptron sees come along. average, deviation: (36,) of those numbers.
+    Each view tells which cells the two boxes cover; the object one-hot and the 36 numbers come
+    along. Training starts from the verdict of a trained perceptron; all of it is trainable.
     """
 
-    def __init__(self, detector: DenseDetector, average: Tensor, deviation: Tensor,
-                 width: int = 256) -> None:
+    def __init__(self, detector: DenseDetector, geometry: GeometryMlp, width: int = 256) -> None:
         super().__init__()
-        self.image_size = detector.config.image_size
+        self.image_size: Tuple[int, int] = detector.config.image_size
         self.backbone = FineFeatures(detector)
-        self.register_buffer('average', average)
-        self.register_buffer('deviation', deviation)
+        self.geometry = geometry
         self.views = nn.ModuleList(_reader(self.backbone.width + 2, width) for _ in range(3))
         self.head = nn.Sequential(
-            nn.Linear(3 * width + len(average) + N_OBJECTS, width), nn.LayerNorm(width), nn.ReLU(),
+            nn.Linear(3 * width + NUMBERS + N_OBJECTS, width), nn.LayerNorm(width), nn.ReLU(),
             nn.Dropout(0.1), nn.Linear(width, width), nn.LayerNorm(width), nn.ReLU(),
-            nn.Dropout(0.1), nn.Linear(width, N_VERBS))
+            nn.Dropout(0.1))
+        self.verbs = nn.Linear(width, N_VERBS)
+        nn.init.zeros_(self.verbs.weight)
+        nn.init.zeros_(self.verbs.bias)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, inputs: CropInputs, labels: Tensor) -> Tensor:
@@ -170,8 +172,9 @@ class PairCropClassifier(nn.Module):
             seen.append(read(torch.cat([crops, cover], 1)))
         height, width = self.image_size
         numbers = pair_geometry(inputs.humans, inputs.objects, width, height)
-        return self.head(torch.cat([*seen, (numbers - self.average) / self.deviation,
-                                    functional.one_hot(labels, N_OBJECTS)], 1))
+        return self.geometry(numbers, labels) + self.verbs(self.head(torch.cat(
+            [*seen, self.geometry.standardised(numbers),
+             functional.one_hot(labels, N_OBJECTS)], 1)))
 
 
 def _reader(inputs: int, outputs: int) -> nn.Module:

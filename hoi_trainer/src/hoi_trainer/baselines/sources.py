@@ -14,7 +14,8 @@
 
 """Batches of ground-truth pairs: their numbers, or the images that they are in."""
 
-from typing import Iterator, Protocol, Tuple
+from dataclasses import replace
+from typing import Iterator, List, Protocol, Tuple
 
 from hoi_trainer.baselines.geometry import geometry
 from hoi_trainer.baselines.pair_crops import CropInputs
@@ -24,6 +25,12 @@ from hoi_trainer.training.images import cut, ImageStore, window_affine
 import numpy as np
 import torch
 from torch import Tensor
+
+
+def mirrored(boxes: Tensor, width: float) -> Tensor:
+    """Return (P, 4) boxes in an image of that width turned left to right."""
+    x1, y1, x2, y2 = boxes.unbind(1)
+    return torch.stack([width - x2, y1, width - x1, y2], 1)
 
 
 class Source(Protocol):
@@ -45,7 +52,7 @@ class Source(Protocol):
 
 class GeometrySource:
     """
-    The 36 numbers of pairs.
+    The 36 numbers of pairs, in training of half of them turned left to right.
 
     An epoch has all positive pairs and `negatives` times as many others, drawn anew.
     """
@@ -54,7 +61,10 @@ class GeometrySource:
         self.pairs, self.batch, self.negatives = pairs, batch, negatives
         self.labels = torch.from_numpy(pairs.labels).to(device)
         self.targets = torch.from_numpy(pairs.targets).to(device).float()
-        self.features = geometry(pairs).to(device)
+        turned = replace(pairs, **{
+            name: mirrored(torch.from_numpy(getattr(pairs, name)), pairs.size[0]).numpy()
+            for name in ('humans', 'objects')})
+        self.numbers = torch.stack([geometry(pairs), geometry(turned)]).to(device)
 
     def epoch(self) -> Iterator[Tensor]:
         """Yield shuffled batches of pairs."""
@@ -71,7 +81,7 @@ class GeometrySource:
 
     def inputs(self, index: Tensor, training: bool) -> Tensor:
         """Return (B, 36)."""
-        return self.features[index]
+        return self.numbers[torch.randint_like(index, 2) * training, index]
 
 
 class CropSource:
@@ -96,7 +106,8 @@ class CropSource:
         self.mean, self.std = (torch.tensor(v, device=device)[:, None, None] for v in (mean, std))
         present, first = np.unique(pairs.image, return_index=True)
         self.of_image = np.split(np.arange(len(pairs)), first[1:])
-        self.epoch_images, self.waiting = min(epoch_images, len(present)), []
+        self.epoch_images = min(epoch_images, len(present))
+        self.waiting: List[int] = []
 
     def epoch(self) -> Iterator[Tensor]:
         """Yield the pairs of shuffled batches of images, ordered by image."""
@@ -131,16 +142,11 @@ class CropSource:
         if training:
             pixels = pixels * self._draw(count, 0.2, 1) * self._draw(count, 0.1, 3)
             pixels = pixels + self._draw(count, 0.1, 1) - 1
-        flip = flip.repeat_interleave(counts.to(self.device))
-        return CropInputs(
-            ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last),
-            counts.tolist(), self._flipped(self.humans[index], flip),
-            self._flipped(self.objects[index], flip))
+        flip = flip.repeat_interleave(counts.to(self.device))[:, None]
+        humans, objects = (torch.where(flip, mirrored(boxes, self.size[1]), boxes)
+                           for boxes in (self.humans[index], self.objects[index]))
+        pixels = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        return CropInputs(pixels, counts.tolist(), humans, objects)
 
     def _draw(self, count: int, spread: float, channels: int) -> Tensor:
         return 1 + spread * (2 * torch.rand(count, channels, 1, 1, device=self.device) - 1)
-
-    def _flipped(self, boxes: Tensor, flip: Tensor) -> Tensor:
-        x1, y1, x2, y2 = boxes.unbind(1)
-        width = self.size[1]
-        return torch.where(flip[:, None], torch.stack([width - x2, y1, width - x1, y2], 1), boxes)
