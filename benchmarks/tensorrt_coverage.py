@@ -34,9 +34,8 @@ from typing import Dict, Iterator, List
 from benchmarks.machine import machine
 from hoi_perception.runtime.bundle import Bundle, default_bundle_path
 from hoi_perception.runtime.configurations import configurations, random_bundle
-from hoi_perception.runtime.engines.coverage import check_graphs, VERDICT
-from hoi_perception.runtime.graphs import bundle_graphs, Graph
-import torch
+from hoi_perception.runtime.engines.coverage import check_graphs, graphs_to_check, VERDICT
+from hoi_perception.runtime.graphs import Graph
 
 RESULT = Path(__file__).resolve().parent / 'results' / 'tensorrt_coverage.json'
 PACKAGES = ('torch_tensorrt', 'torchvision', 'transformers', 'open_clip_torch')
@@ -54,23 +53,19 @@ def graphs(part: str, directory: Path) -> Iterator[Graph]:
     """Yield the graphs of a part; directory: where its random bundle is written."""
     if part == SHIPPED:
         bundle = Bundle.open(default_bundle_path())
-        for index, head in enumerate(bundle.spec.heads):
-            yield from _some(bundle, head, detector=index == 0, interaction=True)
+        yield from graphs_to_check(bundle, list(bundle.spec.heads))
         return
     listed = configurations()
-    detector = part in listed['detectors']
-    others = next(iter(listed['detectors'])) if not detector else \
-        f'{listed["clips"][0]}+{next(iter(listed["heads"]))}'
-    bundle = random_bundle(f'{part}+{others}' if detector else f'{others}+{part}', directory)
-    yield from _some(bundle, next(iter(bundle.spec.heads)), detector, not detector)
-
-
-def _some(bundle: Bundle, head: str, detector: bool, interaction: bool) -> Iterator[Graph]:
-    for graph in bundle_graphs(bundle, head, torch.device('cpu')):
-        if graph.name != 'detector' and not interaction:
-            return  # the detector comes first; the others take long to make
-        if detector if graph.name == 'detector' else interaction:
-            yield graph
+    detectors, heads = list(listed['detectors']), list(listed['heads'])
+    alone = part in detectors
+    bundle = random_bundle(f'{part}+{listed["clips"][0]}+{heads[0]}' if alone
+                           else f'{detectors[0]}+{part}', directory)
+    found = graphs_to_check(bundle, list(bundle.spec.heads))
+    detector = next(found)
+    if alone:
+        yield detector
+    else:
+        yield from found
 
 
 def check(part: str) -> Dict[str, object]:

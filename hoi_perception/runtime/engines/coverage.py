@@ -151,9 +151,10 @@ def check_graphs(graphs: Iterable[Graph], precision: str = 'fp32') -> Iterator[C
     """
     Return one row per graph, in order, each as soon as it is known.
 
-    precision: 'fp32', 'bf16' or 'fp16', with the casts that torch_tensorrt's autocast puts in. A
-    graph that cannot be exported or lowered has a row too, with the reason. Raises
-    `CoverageError` where torch_tensorrt is absent, of another version, or does not start.
+    precision: 'fp32', 'bf16' or 'fp16', with the casts of PyTorch's autocast on the graph's device
+    (a GPU's list of operators differs a little). A graph that cannot be exported or lowered has a
+    row too, with the reason. Raises `CoverageError` where torch_tensorrt is absent, of another
+    version, or does not start.
     """
     require_torch_tensorrt()
     if precision not in TensorRt.precisions:
@@ -161,19 +162,19 @@ def check_graphs(graphs: Iterable[Graph], precision: str = 'fp32') -> Iterator[C
                             f'{", ".join(TensorRt.precisions)}.')
     with tempfile.TemporaryDirectory(prefix='hoi-coverage-') as directory, \
             (Path(directory) / 'log').open('w+') as log:
-        worker = _start(precision, log)
+        worker = _start(log)
         try:
             _ready(worker, log)
             for graph in graphs:
-                yield _row(graph, worker, Path(directory) / 'graph.pt2')
+                yield _row(graph, precision, worker, Path(directory) / 'graph.pt2')
         finally:
             worker.kill()
             worker.communicate()
 
 
-def _start(precision: str, log: IO[str]) -> subprocess.Popen:
+def _start(log: IO[str]) -> subprocess.Popen:
     # Without a visible GPU nothing of the check can take memory of one.
-    return subprocess.Popen([sys.executable, '-m', WORKER, precision], stdin=subprocess.PIPE,
+    return subprocess.Popen([sys.executable, '-m', WORKER], stdin=subprocess.PIPE,
                             stdout=subprocess.PIPE, stderr=log, text=True,
                             env={**os.environ, 'CUDA_VISIBLE_DEVICES': ''})
 
@@ -186,9 +187,9 @@ def _ready(worker: subprocess.Popen, log: IO[str]) -> None:
         raise CoverageError(f'torch_tensorrt does not start on this machine: {lines[-1]:.300}')
 
 
-def _row(graph: Graph, worker: subprocess.Popen, path: Path) -> CoverageRow:
+def _row(graph: Graph, precision: str, worker: subprocess.Popen, path: Path) -> CoverageRow:
     try:
-        torch.export.save(export_graph(graph, grid_free=True).program, path)
+        torch.export.save(export_graph(graph, precision, grid_free=True).program, path)
     except Exception as error:  # whatever stops it, the graph is listed with it
         text = ' '.join(str(error).split())
         return CoverageRow(graph.name, graph.bucket,

@@ -15,9 +15,9 @@
 """
 The process that asks torch_tensorrt which operators of a graph TensorRT would take.
 
-Started by `coverage.py` as `python -m hoi_perception.runtime.engines.coverage_worker PRECISION`.
-The first line on stdout is torch_tensorrt's version. Then, for every line on stdin, the path of
-an exported program (`torch.export.save`), one line of JSON on stdout: what `examine` returns, or
+Started by `coverage.py` as `python -m hoi_perception.runtime.engines.coverage_worker`. The first
+line on stdout is torch_tensorrt's version. Then, for every line on stdin, the path of an exported
+program (`torch.export.save`), one line of JSON on stdout: what `examine` returns, or
 `{"error": sentence}`.
 """
 
@@ -28,26 +28,23 @@ import sys
 from typing import Any, Dict, List, Tuple
 
 from hoi_perception.runtime.engines import tensorrt_shim
-from hoi_perception.runtime.engines.backend import LOW_PRECISION
 import torch
 from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 
 
-def settings(precision: str) -> Any:
+def settings() -> Any:
     """
-    Return the compilation settings the check stands for, those of the backend `tensorrt`.
+    Return the compilation settings the check stands for.
 
     Data-dependent sizes count as breaks: engines have fixed shapes. Every block that converts
     becomes a segment, however small.
     """
     from torch_tensorrt.dynamo import CompilationSettings
-    low = LOW_PRECISION.get(precision)
-    return CompilationSettings(min_block_size=1, fallback_data_dependent_ops=True, dryrun=True,
-                               enable_autocast=low is not None, autocast_low_precision_type=low)
+    return CompilationSettings(min_block_size=1, fallback_data_dependent_ops=True, dryrun=True)
 
 
-def examine(program: ExportedProgram, precision: str = 'fp32') -> Dict[str, Any]:
+def examine(program: ExportedProgram) -> Dict[str, Any]:
     """
     Return what torch_tensorrt's compiler finds before it would build engines.
 
@@ -63,7 +60,7 @@ def examine(program: ExportedProgram, precision: str = 'fp32') -> Dict[str, Any]
         post_lowering,
         pre_export_lowering,
     )
-    chosen = settings(precision)
+    chosen = settings()
     with torch.no_grad():
         program = pre_export_lowering(program, chosen)
         program = program.run_decompositions(get_decompositions(False, False, False))
@@ -132,11 +129,10 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     import torch_tensorrt
     import torchvision  # noqa: F401  (its operators must be known to load a program with them)
-    precision = sys.argv[1]
     print(torch_tensorrt.__version__, file=answers, flush=True)
     for line in sys.stdin:
         try:
-            answer = examine(torch.export.load(line.strip()), precision)
+            answer = examine(torch.export.load(line.strip()))
         except Exception as error:  # whatever it is, the graph is listed with it
             text = ' '.join(str(error).split())[:300]
             answer = {'error': f'{type(error).__name__}: {text}'}

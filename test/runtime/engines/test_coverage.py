@@ -18,10 +18,10 @@ from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
 import subprocess
 import sys
-from types import SimpleNamespace
 
 from hoi_perception.runtime.engines import coverage
 from hoi_perception.runtime.engines.coverage import check_graphs, CoverageError, CoverageRow
+from hoi_perception.runtime.graphs import Graph
 import pytest
 import torch
 from torch import nn
@@ -73,8 +73,8 @@ def graph(module, *inputs):
     named = {f'input{index}': tensor for index, tensor in enumerate(inputs)}
     with torch.no_grad():
         outputs = module.eval()(*inputs)
-    return SimpleNamespace(name=type(module).__name__, bucket='batch1', module=module,
-                           inputs=named, outputs=tuple(f'output{i}' for i in range(len(outputs))))
+    return Graph(type(module).__name__, 'batch1', module, named,
+                 tuple(f'output{index}' for index in range(len(outputs))))
 
 
 @pytest.fixture(scope='module')
