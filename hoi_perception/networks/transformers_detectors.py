@@ -92,7 +92,8 @@ class TransformersDetector(nn.Module):
         """Return the best entries of (B, 3, H, W) normalised images."""
         output = self.model(pixel_values=images)
         if self.softmax:
-            scores, labels = output.logits.softmax(-1)[..., :-1].max(-1)
+            # topk, not max: TensorRT has no converter for a maximum with its index.
+            scores, labels = (x[..., 0] for x in output.logits.softmax(-1)[..., :-1].topk(1))
             scores, query = scores.topk(min(self.top_k, scores.shape[1]))
             labels = labels.gather(1, query)
         else:
