@@ -87,13 +87,14 @@ def main(names: List[str]) -> None:
     unknown = sorted(set(names) - set(known))
     if unknown:
         sys.exit(f'{", ".join(unknown)}: not among {", ".join(known)}.')
-    found = json.loads(RESULT.read_text())['parts'] if RESULT.exists() else {}
     for part in names or known:
-        found[part] = check(part)
+        checked = check(part)
+        found = json.loads(RESULT.read_text())['parts'] if RESULT.exists() else {}
+        found[part] = checked
         RESULT.write_text(json.dumps({
             'verdict': VERDICT, 'machine': machine(),
             'versions': {name: version(name) for name in PACKAGES},
-            'parts': {part: found[part] for part in known if part in found}}, indent=1) + '\n')
+            'parts': {name: found[name] for name in known if name in found}}, indent=1) + '\n')
 
 
 if __name__ == '__main__':
