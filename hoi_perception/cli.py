@@ -24,6 +24,7 @@ from pathlib import Path
 import sys
 from typing import List, Optional
 
+from hoi_perception.engine_cli import engine_app
 import typer
 
 app = typer.Typer(name='hoi', no_args_is_help=True, add_completion=False,
@@ -31,6 +32,7 @@ app = typer.Typer(name='hoi', no_args_is_help=True, add_completion=False,
                   help='Human-object interactions from camera images.')
 bundle_app = typer.Typer(no_args_is_help=True, help='Model bundles: look into, check, build.')
 app.add_typer(bundle_app, name='bundle')
+app.add_typer(engine_app, name='engine')
 
 
 def _open_bundle(path: Optional[Path]):
