@@ -31,9 +31,9 @@ engine_app = typer.Typer(no_args_is_help=True, help='Compiled engines: build, ch
 
 @engine_app.command()
 def check(
-        bundle: Optional[Path] = typer.Argument(None, help='Bundle directory [shipped one].'),
+        bundle: Optional[Path] = typer.Argument(None, help='Bundle directory (the shipped one).'),
         backend: str = typer.Option('tensorrt', help='The backend to ask: tensorrt.'),
-        head: Optional[str] = typer.Option(None, help='Interaction head [each of the bundle].'),
+        head: Optional[str] = typer.Option(None, help='Interaction head (each of the bundle).'),
         configuration: Optional[str] = typer.Option(
             None, help='Instead of a bundle: DETECTOR+CLIP+HEAD of '
                        'config/ready_configurations.yaml, with random weights.'),
