@@ -22,20 +22,9 @@ from typing import Optional
 
 from hoi_perception.runtime.engines.backend import EngineError
 from hoi_perception.runtime.engines.export import Signature
+from hoi_perception.runtime.graphs import Graph
 import torch
 from torch import nn
-
-try:
-    from hoi_perception.runtime.graphs import Graph
-except ImportError:
-    from typing import NamedTuple
-
-    class Graph(NamedTuple):
-        name: str
-        bucket: str
-        module: nn.Module
-        inputs: dict
-        outputs: tuple
 
 
 class TinyDetector(nn.Module):
@@ -48,7 +37,7 @@ class TinyDetector(nn.Module):
         self.extent = nn.Linear(8, 2)
         self.count = 12
 
-    def forward(self, pixels, order, valid, nothing):
+    def forward(self, pixels, order, valid):
         image = pixels.permute(0, 3, 1, 2).float() / 255
         features = self.convolution(image).flatten(2).transpose(1, 2)
         features = features.gather(1, order[..., None].expand(-1, -1, 8))
@@ -58,8 +47,7 @@ class TinyDetector(nn.Module):
         extent = self.extent(features).gather(1, rows[..., None].expand(-1, -1, 2))
         queries = features.gather(1, rows[..., None].expand(-1, -1, 8))
         boxes = torch.cat([corner, corner + 0.05 + extent.sigmoid()], -1)
-        return (boxes, scores, labels.gather(1, rows), queries,
-                nothing.new_zeros(1, self.count, 0))
+        return boxes, scores, labels.gather(1, rows), queries
 
 
 def tiny_graph(seed: int = 0) -> Graph:
@@ -72,9 +60,8 @@ def tiny_graph(seed: int = 0) -> Graph:
     return Graph('detector', 'batch1', module.requires_grad_(False), {
         'pixels': torch.randint(0, 256, (1, 32, 32, 3), dtype=torch.uint8, generator=generator),
         'order': torch.randperm(64, generator=generator)[None],
-        'valid': torch.rand(1, 64, generator=generator) > 0.2,
-        'nothing': torch.zeros(1, 3, 0)},
-        ('boxes', 'scores', 'labels', 'queries', 'coefficients'))
+        'valid': torch.rand(1, 64, generator=generator) > 0.2},
+        ('boxes', 'scores', 'labels', 'queries'))
 
 
 def frames(count: int = 3) -> list:
@@ -90,9 +77,8 @@ class _Written:
         self._module.load_state_dict(torch.load(path, weights_only=True))
         self._shift = shift
 
-    def __call__(self, pixels, order, valid):
-        boxes, scores, labels, queries, _ = self._module(pixels, order, valid,
-                                                         torch.zeros(1, 3, 0))
+    def __call__(self, *tensors):
+        boxes, scores, labels, queries = self._module(*tensors)
         return boxes, (scores + self._shift).clamp(max=1), labels, queries
 
 

@@ -22,14 +22,12 @@ the instruction set or GPU it was built on, which is why both are in the engine'
 import os
 from pathlib import Path
 import shutil
-from typing import Dict, Optional, Tuple, TYPE_CHECKING
+from typing import Dict, Optional, Tuple
 
 from hoi_perception.runtime.engines.backend import EngineError, Runner
 from hoi_perception.runtime.engines.export import export_graph, Signature
+from hoi_perception.runtime.graphs import Graph
 import torch
-
-if TYPE_CHECKING:
-    from hoi_perception.runtime.graphs import Graph
 
 PACKAGE = 'model.pt2'
 
@@ -56,7 +54,7 @@ class Aoti:
         """Return torch's version."""
         return torch.__version__
 
-    def build(self, graph: 'Graph', precision: str, directory: Path) -> None:
+    def build(self, graph: Graph, precision: str, directory: Path) -> None:
         """Compile the graph; on the CPU with frozen weights where Inductor manages that."""
         if compiler() is None:
             raise EngineError('aoti needs a C++ compiler to build: install g++ (or set CXX), or '

@@ -15,14 +15,12 @@
 """What every engine backend offers."""
 
 from pathlib import Path
-from typing import Callable, Optional, Protocol, Tuple, TYPE_CHECKING
+from typing import Callable, Optional, Protocol, Tuple
 
 from hoi_perception.core.errors import HoiError
+from hoi_perception.runtime.graphs import Graph
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from hoi_perception.runtime.graphs import Graph
 
 Tensors = Tuple[Tensor, ...]
 Runner = Callable[..., Tensors]
@@ -50,7 +48,7 @@ class Backend(Protocol):
     def version(self) -> str:
         """Return the version of compiler and runtime, a part of the engine's key."""
 
-    def build(self, graph: 'Graph', precision: str, directory: Path) -> None:
+    def build(self, graph: Graph, precision: str, directory: Path) -> None:
         """Write the engine's files into an empty directory; any exception is a failed build."""
 
     def load(self, directory: Path, device: torch.device) -> Runner:

@@ -31,17 +31,16 @@ import statistics
 import tempfile
 import threading
 import time
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TYPE_CHECKING
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from hoi_perception.runtime.bundle import Bundle
 from hoi_perception.runtime.engines.backend import Backend, EngineError, Runner, Tensors
 from hoi_perception.runtime.engines.key import EngineKey
 from hoi_perception.runtime.engines.parity import check_parity, DEFAULT_RULES, Rules
 from hoi_perception.runtime.engines.store import EngineStore, FULL, StoredEngine
+from hoi_perception.runtime.graphs import bundle_graphs, Graph
 import numpy as np
 import torch
-
-if TYPE_CHECKING:
-    from hoi_perception.runtime.graphs import Graph
 
 Report = Callable[[str], None]
 PERIOD = 5.0  # seconds between two words of progress
@@ -60,10 +59,8 @@ class BundleGraph:
     name: str
     bucket: str
 
-    def __call__(self) -> 'Graph':
+    def __call__(self) -> Graph:
         """Open the bundle and return the graph."""
-        from hoi_perception.runtime.bundle import Bundle
-        from hoi_perception.runtime.graphs import bundle_graphs
         graphs = bundle_graphs(Bundle.open(self.bundle, verify=False), self.head,
                                torch.device(self.device), self.batch)
         return next(graph for graph in graphs
@@ -79,8 +76,8 @@ class BuildJob:
     inputs of real frames to compare on, beside the graph's example. rules: what decides.
     """
 
-    graph: 'Graph'
-    recipe: Callable[[], 'Graph']
+    graph: Graph
+    recipe: Callable[[], Graph]
     backend: Backend
     precision: str
     recorded: Sequence[Tensors] = ()
@@ -179,7 +176,7 @@ def _summary(facts: Mapping[str, Any]) -> str:
             f'{latency["eager"]:.2f} ms; {facts["parity"]["decisions"]} decisions as eager.')
 
 
-def _work(messages: Connection, recipe: Callable[[], 'Graph'], backend: Backend, precision: str,
+def _work(messages: Connection, recipe: Callable[[], Graph], backend: Backend, precision: str,
           directory: Path, recorded: Sequence[Tuple[np.ndarray, ...]], rules: Rules,
           threads: int) -> None:
     """Build and examine one engine: the main function of the build process."""
@@ -232,7 +229,7 @@ def _die_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def examine(graph: 'Graph', backend: Backend, precision: str, directory: Path,
+def examine(graph: Graph, backend: Backend, precision: str, directory: Path,
             recorded: Sequence[Tuple[np.ndarray, ...]] = (),
             rules: Rules = DEFAULT_RULES) -> Dict[str, Any]:
     """

@@ -21,7 +21,7 @@ allowed, candidates are tried in the order of `candidates`.
 """
 
 from dataclasses import replace
-from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple, TYPE_CHECKING
+from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from hoi_perception.runtime.engines.aoti import Aoti
 from hoi_perception.runtime.engines.backend import Backend, EngineError, Runner
@@ -30,13 +30,11 @@ from hoi_perception.runtime.engines.key import EngineKey, has_bf16
 from hoi_perception.runtime.engines.openvino import OpenVino
 from hoi_perception.runtime.engines.store import EngineStore, StoredEngine
 from hoi_perception.runtime.engines.tensorrt import TensorRt
+from hoi_perception.runtime.graphs import Graph
 import torch
 
-if TYPE_CHECKING:
-    from hoi_perception.runtime.graphs import Graph
-
 BACKENDS: Tuple[Backend, ...] = (Eager(), Aoti(), OpenVino(), TensorRt())
-Builder = Callable[['Graph', Backend, str], StoredEngine]
+Builder = Callable[[Graph, Backend, str], StoredEngine]
 # Smaller gains than this are within the noise of the measurement.
 LEAST_SPEEDUP = 1.1
 
@@ -108,7 +106,7 @@ def _precisions(backend: Backend, device: torch.device) -> Tuple[str, ...]:
     return tuple(item for item in (*low, 'fp32') if item in backend.precisions)
 
 
-def choose_engine(graph: 'Graph', store: EngineStore, backend: str = 'auto',
+def choose_engine(graph: Graph, store: EngineStore, backend: str = 'auto',
                   precision: str = 'auto', builder: Optional[Builder] = None) -> Choice:
     """
     Return how a graph runs on the device its inputs are on; eager where nothing else can.
@@ -149,7 +147,7 @@ def load_engine(stored: StoredEngine, backend: Backend, device: torch.device) ->
                           f'{" ".join(str(error).split())[:300]}') from error
 
 
-def _eager(graph: 'Graph', reason: str, warnings: List[str]) -> Choice:
+def _eager(graph: Graph, reason: str, warnings: List[str]) -> Choice:
     return Choice(graph.module, 'eager', 'fp32', f'{graph.name} {graph.bucket} runs with eager: '
                   f'{reason}.', tuple(warnings))
 
@@ -162,7 +160,7 @@ class _Search:
     building. warnings: what is said once.
     """
 
-    def __init__(self, graph: 'Graph', store: EngineStore, device: torch.device,
+    def __init__(self, graph: Graph, store: EngineStore, device: torch.device,
                  auto: bool) -> None:
         self._graph, self._store, self._device, self._auto = graph, store, device, auto
         self._base = EngineKey.of(graph, Eager(), 'fp32')  # hashes the weights, once

@@ -15,13 +15,11 @@
 """The graph's own module, uncompiled: the reference, always there, never stored."""
 
 from pathlib import Path
-from typing import Optional, Tuple, TYPE_CHECKING
+from typing import Optional, Tuple
 
 from hoi_perception.runtime.engines.backend import EngineError, Runner
+from hoi_perception.runtime.graphs import Graph
 import torch
-
-if TYPE_CHECKING:
-    from hoi_perception.runtime.graphs import Graph
 
 
 class Eager:
@@ -38,7 +36,7 @@ class Eager:
         """Return torch's version."""
         return torch.__version__
 
-    def build(self, graph: 'Graph', precision: str, directory: Path) -> None:
+    def build(self, graph: Graph, precision: str, directory: Path) -> None:
         """Refuse: there is nothing to build."""
         raise EngineError('eager runs the network as it is: there is nothing to build.')
 

@@ -14,18 +14,17 @@
 
 """From a graph to an exported program, and the signature that guards what came of it."""
 
+from dataclasses import replace
 import json
 from pathlib import Path
-from typing import List, NamedTuple, Optional, Sequence, Tuple, TYPE_CHECKING
+from typing import List, NamedTuple, Sequence, Tuple
 
 from hoi_perception.networks.export_adapters import exportable
 from hoi_perception.runtime.engines.backend import EngineError, LOW_PRECISION, Runner, Tensors
+from hoi_perception.runtime.graphs import Graph
 import torch
 from torch import nn, Tensor
 from torch.export import ExportedProgram
-
-if TYPE_CHECKING:
-    from hoi_perception.runtime.graphs import Graph
 
 SIGNATURE = 'signature.json'
 
@@ -43,11 +42,6 @@ class TensorSpec(NamedTuple):
         return TensorSpec(name, tuple(tensor.shape), str(tensor.dtype).removeprefix('torch.'))
 
     @property
-    def empty(self) -> bool:
-        """Whether there is nothing in it: compilers are not given such tensors."""
-        return 0 in self.shape
-
-    @property
     def torch_dtype(self) -> torch.dtype:
         """The dtype as torch has it."""
         return getattr(torch, self.dtype)
@@ -63,7 +57,7 @@ class Signature(NamedTuple):
     outputs: Tuple[TensorSpec, ...]
 
     @staticmethod
-    def of(graph: 'Graph') -> 'Signature':
+    def of(graph: Graph) -> 'Signature':
         """Run the graph once and return its signature."""
         with torch.inference_mode():
             outputs = graph.module(*graph.inputs.values())
@@ -87,16 +81,10 @@ class Signature(NamedTuple):
         Return a callable with the graph's own inputs and outputs around a compiled one.
 
         Compiled code reads memory as it was told: every call's tensors are checked, and made
-        contiguous where they are views. Empty tensors are neither passed nor asked for.
+        contiguous where they are views.
         """
-        specs, kind = self.inputs, device.type
-        kept = [not spec.empty for spec in specs]
-
         def engine(*tensors: Tensor) -> Tensors:
-            given = check(specs, tensors, kind)
-            results = iter(run(*[tensor for tensor, keep in zip(given, kept) if keep]))
-            return tuple(torch.empty(spec.shape, dtype=spec.torch_dtype, device=device)
-                         if spec.empty else next(results) for spec in self.outputs)
+            return tuple(run(*check(self.inputs, tensors, device.type)))
 
         return engine
 
@@ -113,28 +101,19 @@ def check(specs: Sequence[TensorSpec], tensors: Sequence[Tensor], kind: str) -> 
     return [tensor.contiguous() for tensor in tensors]
 
 
-class _Exportable(nn.Module):
-    """The graph's module without empty tensors, under autocast where asked."""
+class _LowPrecision(nn.Module):
+    """A graph's module under autocast, with the outputs in the types that eager gives."""
 
-    def __init__(self, module: nn.Module, signature: Signature,
-                 low: Optional[torch.dtype], device: torch.device) -> None:
+    def __init__(self, module: nn.Module, signature: Signature, dtype: torch.dtype,
+                 device: torch.device) -> None:
         super().__init__()
         self.module = module
-        self._signature = signature
-        self._low = low
-        self._device = device
+        self._outputs, self._dtype, self._device = signature.outputs, dtype, device.type
 
     def forward(self, *tensors: Tensor) -> Tensors:
-        given = iter(tensors)
-        inputs = [torch.zeros(spec.shape, dtype=spec.torch_dtype, device=self._device)
-                  if spec.empty else next(given) for spec in self._signature.inputs]
-        if self._low is None:
-            outputs = self.module(*inputs)
-        else:
-            with torch.autocast(self._device.type, self._low):
-                outputs = self.module(*inputs)
-        return tuple(output.to(spec.torch_dtype)
-                     for spec, output in zip(self._signature.outputs, outputs) if not spec.empty)
+        with torch.autocast(self._device, self._dtype):
+            outputs = self.module(*tensors)
+        return tuple(output.to(spec.torch_dtype) for spec, output in zip(self._outputs, outputs))
 
 
 class Exported(NamedTuple):
@@ -145,18 +124,19 @@ class Exported(NamedTuple):
     inputs: Tensors
 
 
-def export_graph(graph: 'Graph', precision: str = 'fp32', grid_free: bool = False) -> Exported:
+def export_graph(graph: Graph, precision: str = 'fp32', grid_free: bool = False) -> Exported:
     """
-    Export a graph with its fixed shapes.
+    Export a graph at a precision.
 
     precision: 'bf16' and 'fp16' run matrix products and convolutions so by autocast (whole-model
     casts give NaN in some detectors); inputs and outputs keep the graph's dtypes. grid_free:
-    without `grid_sample`.
+    without `grid_sample`, see `networks.export_adapters`.
     """
     signature = Signature.of(graph)
-    tensors = list(graph.inputs.values())
-    inputs = tuple(tensor.contiguous() for tensor in tensors if tensor.numel())
-    module = _Exportable(graph.module, signature, LOW_PRECISION.get(precision), tensors[0].device)
+    if (low := LOW_PRECISION.get(precision)) is not None:
+        device = next(iter(graph.inputs.values())).device
+        graph = replace(graph, module=_LowPrecision(graph.module, signature, low, device).eval())
+    inputs = tuple(graph.inputs.values())
     with torch.no_grad(), exportable(grid_free):
-        return Exported(torch.export.export(module.eval(), inputs, strict=False), signature,
-                        inputs)
+        program = torch.export.export(graph.module, inputs, strict=False)
+    return Exported(program, signature, inputs)

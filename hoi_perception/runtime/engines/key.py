@@ -27,14 +27,12 @@ from importlib import metadata
 import json
 from pathlib import Path
 import platform
-from typing import Any, Dict, Iterator, List, Mapping, Set, TYPE_CHECKING
+from typing import Any, Dict, Iterator, List, Mapping, Set
 
 from hoi_perception.runtime.engines.backend import Backend
+from hoi_perception.runtime.graphs import Graph
 import torch
 from torch import nn, Tensor
-
-if TYPE_CHECKING:
-    from hoi_perception.runtime.graphs import Graph
 
 LIBRARIES = ('torchvision', 'transformers', 'open_clip_torch')
 # What the outputs of a graph follow from, relative to the package.
@@ -65,7 +63,7 @@ class EngineKey:
     graph: str
 
     @staticmethod
-    def of(graph: 'Graph', backend: Backend, precision: str) -> 'EngineKey':
+    def of(graph: Graph, backend: Backend, precision: str) -> 'EngineKey':
         """Return the key of a graph's engine on the device its inputs are on."""
         device = next(iter(graph.inputs.values())).device
         return EngineKey(graph.name, graph.bucket, backend.name, precision, backend.version(),
@@ -137,7 +135,7 @@ def _tensors(module: nn.Module) -> Iterator[tuple]:
                 yield f'{path}.{name}', value
 
 
-def graph_digest(graph: 'Graph') -> str:
+def graph_digest(graph: Graph) -> str:
     """Return a digest of everything but weights that the exported graph follows from."""
     content: Dict[str, Any] = {
         'inputs': [[name, list(tensor.shape), str(tensor.dtype)]

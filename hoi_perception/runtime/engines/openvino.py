@@ -26,16 +26,14 @@ from importlib.util import find_spec
 import json
 import logging
 from pathlib import Path
-from typing import Any, Iterator, Optional, Tuple, TYPE_CHECKING
+from typing import Any, Iterator, Optional, Tuple
 
 from hoi_perception.runtime.engines.backend import Runner, Tensors
 from hoi_perception.runtime.engines.export import export_graph, Signature
+from hoi_perception.runtime.graphs import Graph
 import torch
 from torch import Tensor
 from torch.export import ExportedProgram
-
-if TYPE_CHECKING:
-    from hoi_perception.runtime.graphs import Graph
 
 # Not `.bin`: bundles refuse files with the endings of pickles.
 MODEL, WEIGHTS, OPTIONS = 'model.xml', 'model.weights', 'openvino.json'
@@ -60,7 +58,7 @@ class OpenVino:
         """Return OpenVINO's version."""
         return metadata.version('openvino')
 
-    def build(self, graph: 'Graph', precision: str, directory: Path) -> None:
+    def build(self, graph: Graph, precision: str, directory: Path) -> None:
         """Convert the graph and write it; the precision is a hint for loading."""
         import openvino
         exported = export_graph(graph)
@@ -89,7 +87,7 @@ class _Request:
 
     def __init__(self, compiled: Any, signature: Signature) -> None:
         self._request = compiled.create_infer_request()
-        self._outputs = [spec for spec in signature.outputs if not spec.empty]
+        self._outputs = signature.outputs
 
     def __call__(self, *tensors: Tensor) -> Tensors:
         # Fresh outputs in every call: earlier results stay as they are.

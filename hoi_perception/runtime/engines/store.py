@@ -20,7 +20,7 @@ key, SHA-256 of every file, parity and latency. It is written under a hidden nam
 complete, so a build that is killed leaves nothing that loads; the next one clears it away.
 """
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 import errno
 import hashlib
@@ -157,30 +157,41 @@ class EngineStore:
 
     def _write(self, key: EngineKey,
                write: Callable[[Path], Mapping[str, Any]]) -> StoredEngine:
-        work = Path(tempfile.mkdtemp(prefix=f'.{key.directory}.', dir=self.directory))
+        work = self._work(key)
         try:
             facts = write(work)
             seal(work, key, facts)
             target = self.directory / key.directory
             if target.exists():  # damaged, or it would have been found
-                target.rename(work.with_name(f'{work.name}.old'))
+                target.rename(self._work(key))
             work.rename(target)
             _sync(self.directory)
             return read_engine(target, key)
         finally:
-            for leftover in (work, work.with_name(f'{work.name}.old')):
+            self._clear(key)
+
+    def _work(self, key: EngineKey) -> Path:
+        return Path(tempfile.mkdtemp(prefix=f'.{key.directory}.', dir=self.directory))
+
+    def _clear(self, held: EngineKey) -> None:
+        """Remove what was replaced and what killed builds left: what no other builder locks."""
+        for leftover in self.directory.glob('.*'):
+            if not leftover.is_dir():
+                continue
+            name = leftover.name[1:].rpartition('.')[0]
+            if name == held.directory:
+                shutil.rmtree(leftover, ignore_errors=True)
+                continue
+            with suppress(Timeout), FileLock(self._lock_file(name), timeout=0):
                 shutil.rmtree(leftover, ignore_errors=True)
 
-    def _clear(self, key: EngineKey) -> None:
-        """Remove what killed builds left; whoever holds the lock is the only builder."""
-        for leftover in self.directory.glob(f'.{key.directory}.*'):
-            if leftover.is_dir():
-                shutil.rmtree(leftover, ignore_errors=True)
+    def _lock_file(self, name: str) -> Path:
+        return self.directory / f'.{name}.lock'
 
     @contextmanager
     def _lock(self, key: EngineKey, report: Callable[[str], None]) -> Iterator[None]:
         # The kernel drops the lock with the process, however that ends.
-        lock = FileLock(self.directory / f'.{key.directory}.lock')
+        lock = FileLock(self._lock_file(key.directory))
         waited = 0.0
         while True:
             try:

@@ -24,15 +24,13 @@ parity before it is used, as with the other backends.
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Optional, Tuple, TYPE_CHECKING
+from typing import Optional, Tuple
 
 from hoi_perception.runtime.engines.backend import LOW_PRECISION, Runner
 from hoi_perception.runtime.engines.export import export_graph, Exported, Signature
 from hoi_perception.runtime.engines.places import cache_directory
+from hoi_perception.runtime.graphs import Graph
 import torch
-
-if TYPE_CHECKING:
-    from hoi_perception.runtime.graphs import Graph
 
 PROGRAM = 'model.ep'
 
@@ -58,7 +56,7 @@ class TensorRt:
         import tensorrt
         return f'{metadata.version("torch_tensorrt")}+tensorrt{tensorrt.__version__}'
 
-    def build(self, graph: 'Graph', precision: str, directory: Path) -> None:
+    def build(self, graph: Graph, precision: str, directory: Path) -> None:
         """Compile and save; fails where an operator has no converter."""
         import torch_tensorrt
         exported = export_graph(graph, grid_free=True)

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 
+from filelock import FileLock
 from hoi_perception.runtime.engines.backend import EngineError
 from hoi_perception.runtime.engines.key import EngineKey
 from hoi_perception.runtime.engines.store import EngineStore, RECORD
@@ -50,6 +51,15 @@ def test_another_directory_is_read_but_not_written(tmp_path):
     store = EngineStore(tmp_path / 'mine', tmp_path / 'shipped')
     assert store.build(_key(), lambda _: pytest.fail('built twice')).directory.parent.name \
         == 'shipped'
+
+
+def test_leftovers_of_other_builds_are_removed_unless_someone_works_on_them(tmp_path):
+    dead, alive = tmp_path / '.dead.abc', tmp_path / '.alive.abc'
+    for leftover in (dead, alive):
+        (leftover / 'model').mkdir(parents=True)
+    with FileLock(tmp_path / '.alive.lock'):
+        EngineStore(tmp_path).build(_key(), _write)
+    assert alive.exists() and not dead.exists()
 
 
 def _flip(path):
