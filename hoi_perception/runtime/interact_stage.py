@@ -102,7 +102,13 @@ class InteractModule(nn.Module):
         unread = tensors[0].new_zeros(0)
         x = InteractInputs(**{**dict.fromkeys(InteractInputs._fields, unread),
                               **dict(zip(self.inputs, tensors))})
-        return tuple(self.rank(self.features(self.normalise(x.pixels), x), x))
+        features = self.features(self.normalise(x.pixels), x)
+        device = features.device.type
+        if not torch.is_autocast_enabled(device):
+            return tuple(self.rank(features, x))
+        # Logits reach 30 and more, where 16 bits leave steps of 0.1.
+        with torch.autocast(device, enabled=False):
+            return tuple(self.rank(features.float(), x))
 
     def features(self, images: Tensor, x: InteractInputs) -> Tensor:
         """Return the (B, P, D) pair features of (B, 3, S, S) normalised images."""

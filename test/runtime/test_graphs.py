@@ -109,6 +109,18 @@ def test_no_number_of_the_interaction_goes_through_the_host(head, bundle):
     assert len(inputs) == len(graph.inputs) and set(inputs) <= used
 
 
+@pytest.mark.parametrize('head', HEADS)
+def test_logits_keep_32_bits_where_networks_run_with_16(head, bundle):
+    module, kept = _pipeline(bundle, head)._interact.module, []
+    graph = interaction_graph(bundle, _pipeline(bundle, head)._interact, 1, 8, 16, 8)
+    rank, module.rank = module.rank, lambda *given: kept.append(given) or rank(*given)
+    with torch.inference_mode():
+        with torch.autocast('cpu', torch.bfloat16):
+            scores = module(*graph.inputs.values())[0]
+        assert torch.equal(scores, rank(*kept[0]).scores)
+    assert scores.dtype == kept[0][0].dtype == torch.float32
+
+
 def test_a_head_takes_only_what_it_reads(bundle):
     names = {head: list(interaction_graph(bundle, _pipeline(bundle, head)._interact, 1, 8, 16,
                                           8).inputs) for head in HEADS}
