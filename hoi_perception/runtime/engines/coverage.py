@@ -124,7 +124,11 @@ def check_coverage(bundle: Bundle, head: Optional[str] = None,
     head: one of the bundle, None = each of them. For precision, every_bucket and errors see
     `check_graphs` and `graphs_to_check`.
     """
-    heads = [head] if head else list(bundle.spec.heads)
+    heads = list(bundle.spec.heads)
+    if head is not None and head not in heads:
+        raise CoverageError(f'head {head!r} is not in bundle {bundle.spec.name}, which has '
+                            f'{", ".join(heads)}.')
+    heads = [head] if head else heads
     return check_graphs(graphs_to_check(bundle, heads, every_bucket), precision)
 
 
