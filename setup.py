@@ -20,10 +20,14 @@ package_name = 'hoi_perception'
 
 
 def tree(directory):
-    """Return data_files rows that install a directory, keeping its layout, below share/."""
+    """
+    Return data_files rows that install a directory, keeping its layout, below share/.
+
+    Engines stay where they were built: they are for that machine.
+    """
     rows = {}
     for path in sorted(Path(directory).rglob('*')):
-        if path.is_file() and '__pycache__' not in path.parts:
+        if path.is_file() and not {'__pycache__', 'engines'} & set(path.parts):
             target = f'share/{package_name}/{path.parent.as_posix()}'
             rows.setdefault(target, []).append(path.as_posix())
     return sorted(rows.items())
@@ -32,6 +36,7 @@ def tree(directory):
 # Lower bounds only: exact versions live in constraints/, so that the package can live beside a
 # ROS install's own NumPy (1.x on Humble and Jazzy).
 runtime = [
+    'filelock>=3.12',
     'numpy>=1.21',
     'open_clip_torch>=2.24',
     'pillow>=10.1',
@@ -82,10 +87,13 @@ setup(
     extras_require={
         # OpenCV from pip replaces or breaks the one a ROS install has: there use python3-opencv.
         'opencv': ['opencv-python-headless>=4.6'],
+        # The fast engine on CPUs; without it AOTInductor compiles, or eager runs.
+        'openvino': ['openvino>=2025.0'],
         'tensorrt': ['torch-tensorrt>=2.4'],
         'ros-wheels': ros_wheels,
         'dev': [
             'mypy>=1.8',
+            'openvino>=2025.0',
             'pytest>=7.4',
             'pytest-timeout>=2.2',
             'pytest-xdist>=3.5',

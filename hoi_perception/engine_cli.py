@@ -30,6 +30,44 @@ engine_app = typer.Typer(no_args_is_help=True, help='Compiled engines: build, ch
 
 
 @engine_app.command()
+def build(
+        bundle: Optional[Path] = typer.Argument(None, help='Bundle directory (the shipped one).'),
+        backend: str = typer.Option(
+            'auto', help='auto (the first that is good enough), all (try every one, so that auto '
+                         'takes the fastest), aoti, openvino or tensorrt.'),
+        precision: str = typer.Option('auto', help='auto, fp32, bf16 or fp16.'),
+        head: Optional[str] = typer.Option(None, help='Interaction head (the first).'),
+        batch: int = typer.Option(1, min=1, max=32, help='Images per call: cameras of a node.'),
+        device: str = typer.Option('auto', help='cpu, cuda, cuda:1, ...'),
+        every_bucket: bool = typer.Option(
+            False, help="All sizes of prompt rows, not only that of the bundle's own verbs."),
+        out: Optional[Path] = typer.Option(
+            None, help='Where to keep engines (in the bundle, or in ~/.cache where that is '
+                       'read-only).')) -> None:
+    """
+    Compile a bundle's networks for this machine and compare them with eager.
+
+    Exit code 0: every network has an engine, or runs best without; 1: some engine could not be
+    built or does not decide as eager does; 2: bad input.
+    """
+    from hoi_perception.runtime.bundle import Bundle, default_bundle_path
+    from hoi_perception.runtime.engines.provide import engine_store, EngineMaker, own_rows
+    from hoi_perception.runtime.loading import choose_device
+    opened = Bundle.open(bundle or default_bundle_path())
+    maker = EngineMaker(opened, head or next(iter(opened.spec.heads)), choose_device(device),
+                        engine_store(opened, out), batch, report=typer.echo)
+    failed = False
+    for _, choice in maker.provide(backend, precision,
+                                   None if every_bucket else [own_rows(opened)]):
+        for warning in choice.warnings:
+            typer.echo(f'hoi: {warning}', err=True)
+        typer.echo(choice.reason)
+        failed |= choice.backend == 'eager' and bool(choice.warnings)
+    if failed:
+        raise typer.Exit(1)
+
+
+@engine_app.command()
 def check(
         bundle: Optional[Path] = typer.Argument(None, help='Bundle directory (the shipped one).'),
         backend: str = typer.Option('tensorrt', help='The backend to ask: tensorrt.'),
