@@ -15,7 +15,7 @@
 """A perceptron on object class and geometry, and the numbers it sees."""
 
 from hoi_perception.networks.pair_geometry import pair_geometry
-from hoi_trainer.baselines.pairs import N_OBJECTS, N_VERBS, Pairs
+from hoi_trainer.baselines.pairs import N_OBJECTS, N_VERBS, Pairs, validity
 import torch
 from torch import nn, Tensor
 from torch.nn import functional
@@ -25,6 +25,12 @@ def geometry(pairs: Pairs) -> Tensor:
     """Return the 36 bounded numbers of `pair_geometry` (P, 36) float32."""
     humans, objects = (torch.from_numpy(boxes) for boxes in (pairs.humans, pairs.objects))
     return pair_geometry(humans, objects, *pairs.size)
+
+
+def verb_loss(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+    """Return the multi-label BCE over the verbs that go with the object; logits (P, verbs)."""
+    keep = torch.from_numpy(validity()).to(labels.device)[labels]
+    return functional.binary_cross_entropy_with_logits(logits.float()[keep], targets[keep])
 
 
 class GeometryMlp(nn.Module):
@@ -48,3 +54,7 @@ class GeometryMlp(nn.Module):
         """Map (B, 36) and (B,) to (B, verbs)."""
         return self.layers(torch.cat(
             [self.standardised(numbers), functional.one_hot(labels, N_OBJECTS)], 1))
+
+    def loss(self, numbers: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of the verbs (B, verbs)."""
+        return verb_loss(self(numbers, labels), labels, targets)

@@ -28,8 +28,10 @@ from hoi_perception.networks.dense_detector import (
     PROTOTYPE_STRIDE,
 )
 from hoi_perception.networks.pair_geometry import NUMBERS, pair_geometry
-from hoi_trainer.baselines.geometry import GeometryMlp
+from hoi_trainer.baselines.body_parts import parts_loss, RARE
+from hoi_trainer.baselines.geometry import GeometryMlp, verb_loss
 from hoi_trainer.baselines.pairs import N_OBJECTS, N_VERBS
+from hoi_trainer.synthetic.people import PARTS
 from hoi_trainer.training.weights import read_weights
 import torch
 from torch import nn, Tensor
@@ -38,6 +40,7 @@ from torch.nn import functional
 CROP = 14
 SAMPLES = 4
 """Bilinear samples per cell of a crop and axis."""
+PARTS_WEIGHT = 0.1
 
 
 class CropInputs(NamedTuple):
@@ -45,13 +48,15 @@ class CropInputs(NamedTuple):
     Images and their pairs, ordered by image.
 
     images: (B, 3, H, W) normalised, of the network's size. counts: pairs of each image, sum P.
-    humans, objects: (P, 4) boxes in pixels of the network image.
+    humans, objects: (P, 4) boxes in pixels of the network image. parts: (B, M, 3) as
+    `padded_parts` has them.
     """
 
     images: Tensor
     counts: Sequence[int]
     humans: Tensor
     objects: Tensor
+    parts: Tensor
 
 
 def read_detector(path: Path) -> DenseDetector:
@@ -142,8 +147,9 @@ class PairCropClassifier(nn.Module):
     """
     A trained detector's features, read in three views of each pair, added to what geometry says.
 
-    Each view tells which cells the two boxes cover; the object one-hot and the 36 numbers come
-    along. Training starts from the verdict of a trained perceptron; all of it is trainable.
+    Each view tells which cells the two boxes cover and where body parts seem to be; the object
+    one-hot and the 36 numbers come along. Training starts from the verdict of a trained
+    perceptron; all of it is trainable.
     """
 
     def __init__(self, detector: DenseDetector, geometry: GeometryMlp, width: int = 256) -> None:
@@ -151,7 +157,10 @@ class PairCropClassifier(nn.Module):
         self.image_size: Tuple[int, int] = detector.config.image_size
         self.backbone = FineFeatures(detector)
         self.geometry = geometry
-        self.views = nn.ModuleList(_reader(self.backbone.width + 2, width) for _ in range(3))
+        self.parts = nn.Conv2d(self.backbone.width, len(PARTS), 1)
+        nn.init.constant_(self.parts.bias, RARE)
+        channels = self.backbone.width + len(PARTS) + 2
+        self.views = nn.ModuleList(_reader(channels, width) for _ in range(3))
         self.head = nn.Sequential(
             nn.Linear(3 * width + NUMBERS + N_OBJECTS, width), nn.LayerNorm(width), nn.ReLU(),
             nn.Dropout(0.1), nn.Linear(width, width), nn.LayerNorm(width), nn.ReLU(),
@@ -163,7 +172,18 @@ class PairCropClassifier(nn.Module):
 
     def forward(self, inputs: CropInputs, labels: Tensor) -> Tensor:
         """Map P pairs and their object classes (P,) to (P, verbs)."""
+        return self._verbs_and_parts(inputs, labels)[0]
+
+    def loss(self, inputs: CropInputs, labels: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of verbs (P, verbs) and body parts."""
+        verbs, parts = self._verbs_and_parts(inputs, labels)
+        return verb_loss(verbs, labels, targets) + PARTS_WEIGHT * parts_loss(
+            parts.float(), inputs.parts)
+
+    def _verbs_and_parts(self, inputs: CropInputs, labels: Tensor) -> Tuple[Tensor, Tensor]:
         features = self.backbone(inputs.images)
+        parts = self.parts(features)
+        features = torch.cat([features, parts.sigmoid()], 1)
         both = torch.stack([inputs.humans, inputs.objects], 1)
         seen = []
         for read, view in zip(self.views, pair_views(inputs.humans, inputs.objects)):
@@ -172,9 +192,9 @@ class PairCropClassifier(nn.Module):
             seen.append(read(torch.cat([crops, cover], 1)))
         height, width = self.image_size
         numbers = pair_geometry(inputs.humans, inputs.objects, width, height)
-        return self.geometry(numbers, labels) + self.verbs(self.head(torch.cat(
-            [*seen, self.geometry.standardised(numbers),
-             functional.one_hot(labels, N_OBJECTS)], 1)))
+        read = self.head(torch.cat([*seen, self.geometry.standardised(numbers),
+                                    functional.one_hot(labels, N_OBJECTS)], 1))
+        return self.geometry(numbers, labels) + self.verbs(read), parts
 
 
 def _reader(inputs: int, outputs: int) -> nn.Module:

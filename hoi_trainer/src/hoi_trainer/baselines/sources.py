@@ -17,6 +17,7 @@
 from dataclasses import replace
 from typing import Iterator, List, Protocol, Tuple
 
+from hoi_trainer.baselines.body_parts import mirrored_parts, padded_parts
 from hoi_trainer.baselines.geometry import geometry
 from hoi_trainer.baselines.pair_crops import CropInputs
 from hoi_trainer.baselines.pairs import Pairs
@@ -98,6 +99,7 @@ class CropSource:
         self.pairs, self.size, self.images, self.negatives = pairs, size, images, negatives
         self.device = torch.device(device)
         self.store = ImageStore(data.images, device, on_device=False)
+        self.parts = padded_parts(data.scenes).to(device)
         self.labels = torch.from_numpy(pairs.labels).to(device)
         self.targets = torch.from_numpy(pairs.targets).to(device).float()
         scale = np.tile(np.array(size[::-1]) / pairs.size, 2).astype(np.float32)
@@ -142,11 +144,13 @@ class CropSource:
         if training:
             pixels = pixels * self._draw(count, 0.2, 1) * self._draw(count, 0.1, 3)
             pixels = pixels + self._draw(count, 0.1, 1) - 1
+        parts = self.parts[image.to(self.device)]
+        parts = torch.where(flip[:, None, None], mirrored_parts(parts), parts)
         flip = flip.repeat_interleave(counts.to(self.device))[:, None]
         humans, objects = (torch.where(flip, mirrored(boxes, self.size[1]), boxes)
                            for boxes in (self.humans[index], self.objects[index]))
         pixels = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        return CropInputs(pixels, counts.tolist(), humans, objects)
+        return CropInputs(pixels, counts.tolist(), humans, objects, parts)
 
     def _draw(self, count: int, spread: float, channels: int) -> Tensor:
         return 1 + spread * (2 * torch.rand(count, channels, 1, 1, device=self.device) - 1)
