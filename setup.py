@@ -46,6 +46,7 @@ runtime = [
     'rich>=13',
     'rosbags>=0.10',
     'safetensors>=0.4',
+    'scipy>=1.8',
     'torch>=2.4',
     'torchvision>=0.19',
     'transformers>=5.17',
