@@ -21,11 +21,11 @@ CLIP, pairs attend to one key of their own and the shared patch keys, and the la
 pairs only. Linear layers take all tokens at once, which reads the weights once.
 """
 
+from hoi_perception.networks.linear import linear
 from open_clip.transformer import QuickGELU, ResidualAttentionBlock
 import torch
 from torch import nn, Tensor
 from torch.nn import functional
-from torch.nn.functional import linear
 
 FEW_PAIRS = 32
 """Below this many pairs the last block reads patches without projecting all of them."""
@@ -107,7 +107,8 @@ def _attend_to_self_and(query: Tensor, key: Tensor, value: Tensor, other_keys: T
 
 def _finish(block: ResidualAttentionBlock, x: Tensor, context: Tensor) -> Tensor:
     """Return the tokens after attention's output projection and the feed-forward part."""
-    x = x + block.ls_1(block.attn.out_proj(merge_heads(context)))
+    projection = block.attn.out_proj
+    x = x + block.ls_1(linear(merge_heads(context), projection.weight, projection.bias))
     return x + block.ls_2(_feed_forward(block.mlp, block.ln_2(x)))
 
 
@@ -115,13 +116,13 @@ def _feed_forward(mlp: nn.Sequential, x: Tensor) -> Tensor:
     """
     Return `mlp(x)`, with QuickGELU in a single pass over the widest tensor of the tower.
 
-    x * sigmoid(a x) is silu(a x) / a, and both factors disappear in the matrix products.
+    x * sigmoid(a x) is silu(a x) / a, and both factors move to where tensors are narrow.
     """
-    if not isinstance(mlp.gelu, QuickGELU):
-        return mlp(x)
     first, second, a = mlp.c_fc, mlp.c_proj, 1.702
-    inner = torch.addmm(first.bias, x.flatten(0, -2), first.weight.T, beta=a, alpha=a)
+    if not isinstance(mlp.gelu, QuickGELU):
+        inner = mlp.gelu(linear(x, first.weight, first.bias))
+        return linear(inner, second.weight, second.bias)
+    inner = linear(a * x, first.weight, a * first.bias)
     # In place where no gradient needs it: a fresh tensor of this size costs as much as silu.
     inner = functional.silu(inner, inplace=not inner.requires_grad)
-    inner = torch.addmm(second.bias, inner, second.weight.T, alpha=1 / a)
-    return inner.view_as(x)
+    return linear(inner, second.weight, a * second.bias) / a
