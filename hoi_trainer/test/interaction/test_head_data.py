@@ -125,9 +125,10 @@ def test_labels_are_the_rows_of_the_annotated_pairs(bundle, dataset, split, rows
     assert (batch.prior[~batch.inputs.pair_mask] == 0).all()
 
 
-def test_positives_are_kept_when_few_pairs_are(bundle, dataset, scenes, split):
-    few = HeadSplit(bundle, dataset, scenes / 'cache', SLOTS, 4, training=True)
-    shown = split.pairs.verbs.any(-1).sum(1).clamp(max=4)
+def test_positives_are_kept_when_few_pairs_are(bundle, dataset, scenes):
+    few, all_pairs = (HeadSplit(bundle, dataset, scenes / 'cache', SLOTS, count, training=True)
+                      for count in (4, 64))
+    shown = all_pairs.pairs.verbs.any(-1).sum(1).clamp(max=4)
     assert torch.equal(few.pairs.verbs.any(-1).sum(1), shown)
 
 
