@@ -193,7 +193,7 @@ def _parse(phrase: str, words: Vocabulary) -> Tuple[Optional[int], Optional[int]
         if said in objects:
             return None, objects[said]
         raise HoiError(f'the phrase {phrase!r} begins with no verb and is no object of the '
-                       f'vocabulary{_hint(said, [*forms, *objects])}')
+                       f'vocabulary{_hint(said, [*words.verb_names, *objects])}')
     form = max(begins, key=len)
     verb, rest = forms[form], said[len(form):].strip()
     if not rest:
@@ -209,7 +209,8 @@ def _parse(phrase: str, words: Vocabulary) -> Tuple[Optional[int], Optional[int]
 
 
 def _hint(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, 1)
+    close = (difflib.get_close_matches(word, known, 1)
+             or difflib.get_close_matches(word.split()[0], known, 1))
     if close:
         return f'; did you mean {close[0]!r}?'
     return f'; known are {", ".join(known[:12])}{", ..." if len(known) > 12 else "."}'
