@@ -19,7 +19,7 @@ import json
 from pathlib import Path
 
 from benchmarks import tensorrt_coverage
-from bundles import tiny_bundle
+from bundles import LAIN_HEAD, tiny_bundle
 from hoi_perception import cli
 from hoi_perception.networks.lain import LainConfig
 from hoi_perception.networks.transformers_detectors import architecture_class
@@ -51,14 +51,16 @@ def test_the_shipped_detector_and_its_default_head_are_one_engine_each():
     assert all(row.full for row in rows), rows
 
 
+@pytest.mark.timeout(600)
 @needs_torch_tensorrt
 def test_a_bundle_is_reported_as_a_table(capsys, tmp_path):
-    bundle = tiny_bundle(tmp_path / 'tiny', buckets={'instances': (8,), 'pairs': (16,),
-                                                     'rows': (32,)})
+    bundle = tiny_bundle(
+        tmp_path / 'tiny', heads={'lain': LAIN_HEAD},
+        buckets={'instances': (8,), 'pairs': (16,), 'rows': (32,)})
     code, text, error = _run(capsys, bundle.path)
     lines = text.splitlines()
     assert code == 0, text + error
-    assert [line.split()[0] for line in lines[:3]] == ['graph', 'detector', 'interaction/defr']
+    assert [line.split()[0] for line in lines[:3]] == ['graph', 'detector', 'interaction/lain']
     assert lines[-1] == '2 of 2 graphs are convertible by registry; not built (fp32).'
 
 
