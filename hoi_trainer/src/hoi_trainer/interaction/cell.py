@@ -102,7 +102,7 @@ def _arguments(cell: Cell, directory: Path) -> list:
         'data.init_args.bundle': cell.bundle, 'data.init_args.train': cell.train,
         'data.init_args.val': cell.test, 'data.init_args.cache': cell.cache,
         'data.init_args.zero_shot': cell.split, 'data.init_args.seed': cell.seed,
-        'data.init_args.batch_size': cell.batch_size, 'data.init_args.limit': cell.limit,
+        'data.init_args.batch_size': cell.batch_size, 'data.init_args.limit': cell.limit or 'null',
         'data.init_args.pictures': str(cell.pictures).lower(),
         'budget.samples': cell.samples, 'trainer.limit_val_batches': 0,
         'trainer.enable_progress_bar': 'false', 'trainer.default_root_dir': directory,
