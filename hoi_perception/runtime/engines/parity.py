@@ -71,7 +71,7 @@ class Parity:
     failure: '' or a sentence with the first difference. inputs: how many were compared.
     decisions: boxes or triplets of either side that the other had to find, those in near ties
     left out. max_error, mean_error: per output, entry by entry; of a detector's outputs in the
-    rows of the boxes that were kept, matched. A tie that falls the other way in the order of
+    rows of the boxes that decide, matched. A tie that falls the other way in the order of
     triplets shows here as a large error and is still no failure.
     """
 
@@ -179,7 +179,8 @@ def _detector(eager: Arrays, engine: Arrays, tolerance: Tolerance, rules: Rules)
     same = _partners(eager, engine, tolerance.overlap, tolerance.score)
     # A box that repeats another may be the one that is kept where both have about one score.
     tie = _partners(eager, engine, rules.nms_iou, tolerance.score)
-    failure, decisions = _sorted_scores(eager, engine, tolerance.score), 0
+    failure = _sorted_scores(eager, engine, tolerance.score)
+    judged, decisions = kept[0][:0], 0
     for ours, theirs, rows, others, s, t, who in (
             (eager, engine, kept[0], kept[1], same, tie, 'the engine'),
             (engine, eager, kept[1], kept[0], same.T, tie.T, 'eager')):
@@ -187,15 +188,13 @@ def _detector(eager: Arrays, engine: Arrays, tolerance: Tolerance, rules: Rules)
         rows = rows[_logit(ours['scores'][rows]) >= least]
         found = s[rows].any(1) & t[rows][:, others].any(1)
         decisions += len(rows)
+        judged = judged if ours is engine else rows[found]
         if not failure and not found.all():
             lost = rows[~found][0]
             failure = (f'a box of class {ours["labels"][lost]} with score '
                        f'{ours["scores"][lost]:.3f} is not found by {who}')
-    rows = kept[0][same[kept[0]].any(1) & (eager['scores'][kept[0]] >= FAINT)]
-    likeness = iou(eager['boxes'][rows], engine['boxes']) - np.abs(
-        eager['scores'][rows, None] - engine['scores'][None])
-    twins = np.where(same[rows], likeness, -np.inf).argmax(1)
-    compared = {name: (value[rows], engine[name][twins]) if name != 'prototypes'
+    twins = np.where(same[judged], _likeness(eager, engine, judged), -np.inf).argmax(1)
+    compared = {name: (value[judged], engine[name][twins]) if name != 'prototypes'
                 else (value, engine[name]) for name, value in eager.items()}
     return Outcome(failure or _features(compared, tolerance), decisions, compared)
 
@@ -208,6 +207,13 @@ def _sorted_scores(eager: Arrays, engine: Arrays, margin: float) -> str:
         return ''
     rank = int(apart.argmax())
     return f'score {rank + 1} is {second[rank]:.4f}, eager gives {first[rank]:.4f}'
+
+
+def _likeness(eager: Arrays, engine: Arrays, rows: np.ndarray) -> np.ndarray:
+    """Return (rows, m) how much alike boxes are, by what lies in them where that is known."""
+    if eager.get('queries', np.zeros(0)).size:
+        return -np.linalg.norm(eager['queries'][rows, None] - engine['queries'], axis=-1)
+    return iou(eager['boxes'][rows], engine['boxes'])
 
 
 def _partners(first: Arrays, second: Arrays, overlap: float, margin: float) -> np.ndarray:

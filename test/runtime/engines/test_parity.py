@@ -104,6 +104,19 @@ def test_which_of_two_repeated_boxes_is_kept_may_change_when_their_scores_are_eq
     assert _judge(DETECTOR, other, _detections, same=repeated).ok
 
 
+def test_features_are_compared_with_those_of_the_box_they_belong_to():
+    """Two boxes in one place with one score, their rows exchanged."""
+    def twins(boxes, scores, labels, **_):
+        boxes[0, 4], scores[0, 4], labels[0, 4] = boxes[0, 3], scores[0, 3], labels[0, 3]
+
+    def swapped(**outputs):
+        twins(**outputs)
+        _swap_equal(**outputs)
+
+    parity = _judge(DETECTOR, swapped, _detections, same=twins)
+    assert parity.ok and parity.max_error['queries'] == 0
+
+
 def _triplets(change=lambda **outputs: None):
     outputs = {'scores': torch.linspace(0.9, 0.01, 30)[None].clone(),
                'pair': torch.arange(30)[None] % 7, 'row': torch.arange(30)[None] // 7}
