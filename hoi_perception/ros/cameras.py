@@ -16,16 +16,19 @@
 
 from dataclasses import dataclass
 import time
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, List, NamedTuple, Optional, Tuple
 
 from builtin_interfaces.msg import Time
-from hoi_msgs.msg import HoiDetections, HoiMasks, Instances, StageLatencies
+from hoi_msgs.msg import HoiDetections, HoiEvent, HoiMasks, Instances, StageLatencies
+from hoi_perception.core.scene import Scene
 from hoi_perception.ros import qos
 from hoi_perception.ros.matching import StampMatcher
 from hoi_perception.ros.parameters import Settings
 from hoi_perception.ros.statistics import CameraStatistics, Explainer
+from hoi_perception.runtime.events import Timeline
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 
 _NANOSECONDS = 1000000000
 
@@ -38,6 +41,15 @@ class Arrival:
     frame_seq: int
     arrived: float
     boxes: Optional[Instances] = None
+
+
+class Seen(NamedTuple):
+    """A published scene with the header of its image; arrived: by the monotonic clock."""
+
+    scene: Scene
+    header: Header
+    frame_seq: int
+    arrived: float
 
 
 def stamp_fault(stamp: Time) -> Tuple[str, str]:
@@ -59,6 +71,9 @@ class Camera:
                  explainer: Explainer) -> None:
         prefix = f'{name}/' if name else ''
         self.name, self.statistics = name, CameraStatistics()
+        # Written by the worker; `newest` is read by the executor.
+        self.timeline = Timeline()
+        self.newest: Optional[Seen] = None
         self._node, self._settings, self._explainer = node, settings, explainer
         self._matcher = StampMatcher(settings.instances_buffer)
         self._subscriptions: List[Any] = []
@@ -68,18 +83,20 @@ class Camera:
             self.image_topic += '/compressed'
         self._boxes_topic = f'{prefix}instances'
 
-        def publisher(kind, topic):
+        def publisher(kind, topic, profile=None):
             return node.create_lifecycle_publisher(
-                kind, prefix + topic, qos.result(), qos_overriding_options=qos.overridable())
+                kind, prefix + topic, profile or qos.result(),
+                qos_overriding_options=qos.overridable())
         self.detections = publisher(HoiDetections, 'detections')
         self.masks = publisher(HoiMasks, 'masks')
         self.latency = publisher(StageLatencies, 'latency')
+        self.events = publisher(HoiEvent, 'events', qos.events())
         self.overlay = publisher(Image, 'overlay')
         self.label_image = publisher(Image, 'label_image')
 
     def start(self, accept: Callable[[Arrival], None]) -> None:
         """Subscribe; `accept` is called in the executor with every frame that is complete."""
-        self._accept = accept
+        self._accept, self.newest = accept, None
         compressed = self._settings.image_transport == 'compressed'
         self._subscriptions.append(self._node.create_subscription(
             CompressedImage if compressed else Image, self.image_topic, self._on_image,
@@ -98,7 +115,7 @@ class Camera:
 
     def destroy(self) -> None:
         """Remove the publishers."""
-        for publisher in (self.detections, self.masks, self.latency, self.overlay,
+        for publisher in (self.detections, self.masks, self.latency, self.events, self.overlay,
                           self.label_image):
             self._node.destroy_lifecycle_publisher(publisher)
 

@@ -30,6 +30,7 @@ from hoi_perception.core.errors import HoiError
 from hoi_perception.ros import conversion, parameters, qos
 from hoi_perception.ros.cameras import Camera
 from hoi_perception.ros.health import Health
+from hoi_perception.ros.query import QueryService
 from hoi_perception.ros.statistics import Explainer
 from hoi_perception.ros.verbs import VerbChanger
 from hoi_perception.ros.waiting import answer_when, Answered
@@ -60,6 +61,7 @@ class HoiNode(LifecycleNode):
         self._worker: Any = None
         self._vocabulary: Any = None
         self._set_verbs: Any = None
+        self._query: Optional[QueryService] = None
         self._explainer = Explainer(self.get_logger().warning)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._apply_after = hasattr(self, 'add_post_set_parameters_callback')
@@ -168,6 +170,7 @@ class HoiNode(LifecycleNode):
         else:
             self._publish_vocabulary(self.pipeline.prompts.current)
         self._set_verbs = self.create_service(SetVerbs, '~/set_verbs', self._on_set_verbs)
+        self._query = QueryService(self)
         names = () if settings.cameras == ('',) else settings.cameras
         self.cameras = [Camera(self, name, settings, self._explainer) for name in names or ('',)]
         self._health.cameras_changed()
@@ -196,11 +199,13 @@ class HoiNode(LifecycleNode):
             camera.destroy()
         if self._set_verbs is not None:
             self.destroy_service(self._set_verbs)
+        if self._query is not None:
+            self._query.destroy()
         if self._vocabulary is not None:
             self.destroy_publisher(self._vocabulary)
         device = getattr(self.pipeline, 'device', None)
         self.cameras, self.pipeline = [], None
-        self._changer = self._set_verbs = self._vocabulary = None
+        self._changer = self._set_verbs = self._query = self._vocabulary = None
         self._health.cameras_changed()
         if device is not None and device.type == 'cuda':
             import torch
@@ -232,7 +237,7 @@ class HoiNode(LifecycleNode):
 
     def _on_set_parameters(self, changed: List[Parameter]) -> SetParametersResult:
         """Only judge: another callback may still refuse; rclpy has checked type and range."""
-        reason = parameters.refusal(changed)
+        reason = parameters.refusal(changed, self.settings)
         if not reason and not self._apply_after:  # Humble: ours is the only callback
             self._apply(changed)
         return SetParametersResult(successful=not reason, reason=reason)

@@ -19,7 +19,7 @@ Each field of `Settings` is one parameter; its default gives the type. A paramet
 (a change holds from the next frame on) or read only after start.
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 import difflib
 from typing import Any, Callable, Dict, Iterable, Optional, Tuple
 
@@ -131,6 +131,27 @@ class Settings:
     max_objects: int = _parameter(
         15, 'At most this many objects per frame, the best ones.',
         live=True, minimum=1, maximum=100)
+    track: bool = _parameter(
+        True, 'Give instances and interactions ids, and publish events; false ends the events '
+        'under way.', live=True)
+    track_max_age: float = _parameter(
+        2.0, 'Seconds out of sight after which an identity and its interactions are given up; '
+        'must be longer than the time between two frames.', live=True, minimum=0.0, maximum=60.0)
+    event_on: float = _parameter(
+        -1.0, 'Smoothed score from which an interaction can begin, 0..1; -1 = the triplet '
+        'threshold, at least 0.05.', live=True, minimum=-1.0, maximum=1.0)
+    event_off: float = _parameter(
+        -1.0, 'Smoothed score below which an interaction can end, 0..1, at most event_on; -1 = '
+        'half of event_on.', live=True, minimum=-1.0, maximum=1.0)
+    event_on_time: float = _parameter(
+        0.3, 'Seconds for which the score must reach event_on before an interaction begins.',
+        live=True, minimum=0.0, maximum=60.0)
+    event_off_time: float = _parameter(
+        0.5, 'Seconds for which the score must stay below event_off before an interaction ends.',
+        live=True, minimum=0.0, maximum=60.0)
+    event_smoothing: float = _parameter(
+        0.2, 'Time constant in seconds of the smoothing of interaction scores; 0 = none.',
+        live=True, minimum=0.0, maximum=60.0)
     masks: bool = _parameter(
         True, 'Compute and publish masks, where the bundle has them.', live=True)
     overlay: bool = _parameter(
@@ -193,15 +214,23 @@ def _plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, (list, tuple)) else value
 
 
-def refusal(parameters: Iterable[Parameter]) -> str:
-    """Return why these parameters may not be set, or an empty string."""
-    for parameter in parameters:
-        if parameter.name not in ROWS:
-            continue
-        try:
-            check(parameter.name, _plain(parameter.value))
-        except ParameterError as error:
-            return str(error)
+def _check_together(settings: Settings) -> None:
+    if 0 <= settings.event_on < settings.event_off:
+        raise ParameterError(
+            f'event_off cannot be {settings.event_off} with event_on at {settings.event_on}: an '
+            'interaction must not end at a score at which it can begin.')
+
+
+def refusal(parameters: Iterable[Parameter], now: Settings) -> str:
+    """Return why these parameters may not be set together, or an empty string."""
+    values = {p.name: _plain(p.value) for p in parameters
+              if p.name in ROWS and p.value is not None}  # rclpy refuses to undeclare
+    try:
+        for name, value in values.items():
+            check(name, value)
+        _check_together(replace(now, **values))
+    except ParameterError as error:
+        return str(error)
     return ''
 
 
@@ -210,7 +239,9 @@ def read(node: Node) -> Settings:
     values = {name: _plain(node.get_parameter(name).value) for name in ROWS}
     for name, value in values.items():
         check(name, value)
-    return Settings(**values)
+    settings = Settings(**values)
+    _check_together(settings)
+    return settings
 
 
 def reference() -> str:

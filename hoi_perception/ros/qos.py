@@ -36,6 +36,12 @@ def result() -> QoSProfile:
                       reliability=QoSReliabilityPolicy.RELIABLE)
 
 
+def events() -> QoSProfile:
+    """Return that of events: all of a frame at once, and none may be lost."""
+    return QoSProfile(history=QoSHistoryPolicy.KEEP_LAST, depth=100,
+                      reliability=QoSReliabilityPolicy.RELIABLE)
+
+
 def latched() -> QoSProfile:
     """Return that of the vocabulary: late listeners get the last one."""
     return QoSProfile(history=QoSHistoryPolicy.KEEP_LAST, depth=1,

@@ -21,7 +21,8 @@ from typing import Any, Callable, List, Optional
 from hoi_perception.core.errors import FrameError
 from hoi_perception.core.scene import Instances, Scene
 from hoi_perception.ros import conversion, images
-from hoi_perception.ros.cameras import Arrival, Camera
+from hoi_perception.ros.cameras import Arrival, Camera, Seen
+from hoi_perception.ros.events import follow
 from hoi_perception.ros.mailbox import Mailbox
 from hoi_perception.ros.parameters import Settings
 from hoi_perception.ros.verbs import VerbChanger
@@ -94,8 +95,10 @@ class FrameWorker:
         decoded = time.perf_counter()
         boxes = None if arrival.boxes is None else [self._boxes(camera, arrival.boxes)]
         result = self._pipeline.run([rgb], instances=boxes)[0]
-        scene = result.scene
         computed = time.perf_counter()
+        scene, events = follow(camera, result.scene, header, arrival.frame_seq, settings,
+                               self._pipeline.bundle.spec.thresholds)
+        followed = time.perf_counter()
         detections = conversion.detections(scene, header, arrival.frame_seq)
         masks = conversion.masks(scene, header, arrival.frame_seq) if settings.masks else None
         converted = time.perf_counter()
@@ -103,12 +106,16 @@ class FrameWorker:
             if self._stopping.is_set():
                 camera.statistics.dropped('deactivated')
                 return
+            camera.newest = Seen(scene, header, arrival.frame_seq, arrival.arrived)
             camera.detections.publish(detections)
             if masks is not None:
                 camera.masks.publish(masks)
+            for event in events:
+                camera.events.publish(event)
             published = time.perf_counter()
             stages = {'decode': 1e3 * (decoded - started), **result.stages,
-                      'convert': 1e3 * (converted - computed),
+                      'track': 1e3 * (followed - computed),
+                      'convert': 1e3 * (converted - followed),
                       'publish': 1e3 * (published - converted)}
             total = 1e3 * (time.monotonic() - arrival.arrived)
             camera.statistics.answered(stages, total)

@@ -80,7 +80,7 @@ def test_results_are_those_of_the_pipeline(running, bundle):
     assert {MaskKind.INSTANCE, MaskKind.UNION} <= {m.kind for m in published.masks}
     assert peer.spin(lambda: any(m.header == sent.header for m in latencies))
     stages = next(m for m in latencies if m.header == sent.header)
-    assert tuple(stages.stages) == ('decode', *STAGES, 'convert', 'publish')
+    assert tuple(stages.stages) == ('decode', *STAGES, 'track', 'convert', 'publish')
     assert sum(stages.milliseconds) <= stages.total + 1.0
 
 
