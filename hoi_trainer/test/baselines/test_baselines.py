@@ -19,6 +19,7 @@ import json
 
 from hoi_perception.networks.dense_detector import DenseDetector, DenseDetectorConfig
 from hoi_trainer.baselines import run
+from hoi_trainer.baselines.body_parts import parts_loss, spots
 from hoi_trainer.baselines.geometry import geometry
 from hoi_trainer.baselines.pair_crops import (
     box_cover,
@@ -127,17 +128,38 @@ def test_the_features_are_those_of_the_detector(detector):
 
 
 def test_an_epoch_has_every_positive_pair_of_its_images_and_few_others(crops):
-    seen = []
-    for _ in range(2):
-        batches = list(crops.epoch())
-        assert [len(np.unique(crops.pairs.image[index])) for index in batches] == [5, 5, 2]
-        seen += batches
-    index = torch.cat(seen).numpy()
+    batches = list(crops.epoch())
+    assert [len(np.unique(crops.pairs.image[index])) for index in batches] == [5, 5, 2]
+    index = torch.cat(batches).numpy()
     assert len(np.unique(index)) == len(index)
     acts = crops.pairs.targets.any(1)
     images = np.unique(crops.pairs.image[index])
     assert acts[index].sum() == acts[np.isin(crops.pairs.image, images)].sum()
     assert max(Counter(crops.pairs.image[index[~acts[index]]]).values()) == 2
+
+
+def test_images_of_rare_combinations_are_drawn_more_often(crops):
+    pairs = crops.pairs
+    kinds = [set(zip(pairs.labels[rows][at].tolist(), verbs.tolist()))
+             for rows in crops.of_image
+             for at, verbs in [np.nonzero(pairs.targets[rows])]]
+    counts = Counter(kind for found in kinds for kind in found)
+    rarest = [min((counts[kind] for kind in found), default=0) for found in kinds]
+    weights = crops.weights.numpy()
+    assert (weights[np.array(rarest) == 0] == 0.5).all() and weights.max() <= 4
+    common, rare = np.argmax(rarest), int(np.argmin(np.where(np.array(rarest), rarest, 99)))
+    assert 1 <= weights[common] <= weights[rare]
+
+
+def test_body_parts_are_asked_for_where_they_are_drawn(crops):
+    inputs = crops.inputs(next(crops.in_order()), False)
+    heat = spots(inputs.parts, 16, 24)
+    for row, parts in zip(heat, inputs.parts):
+        for x, y, kind in parts[parts[:, 2] >= 0].tolist():
+            assert row[int(kind), int(y * 16), int(x * 24)] > 0.7
+        assert row.flatten(1).amax(1)[[k for k in range(7) if k not in parts[:, 2]]].sum() == 0
+    sure = torch.where(heat > 0.5, 9.0, -9.0)
+    assert parts_loss(sure, inputs.parts) < parts_loss(torch.zeros_like(heat), inputs.parts)
 
 
 def test_boxes_follow_their_flipped_images(crops):

@@ -14,11 +14,14 @@
 
 """Verdicts, summaries and the grid of the comparison."""
 
+from dataclasses import replace
+import json
 from pathlib import Path
 
 from hoi_perception.core.errors import HoiError
+from hoi_perception.runtime.bundle import default_bundle_path
 from hoi_trainer.cli import main
-from hoi_trainer.interaction.compare import read_comparison
+from hoi_trainer.interaction.compare import compare, read_comparison
 from hoi_trainer.interaction.directions import directions, summary, verdict
 import pytest
 
@@ -62,6 +65,25 @@ def test_the_shipped_grid_has_every_variant_on_every_split_and_seed():
     assert len({cell.name for cell in cells}) == len(cells) == 5 * 9 + 3
     assert sum(plan.seconds(cell) for cell in cells) / plan.processes < 2 * 60 * 60
     assert all(plan.seconds(cell) < 600 for cell in cells)
+
+
+def test_a_grid_runs_from_its_yaml_and_takes_over_what_is_done(scenes, tmp_path):
+    shipped = read_comparison(SHIPPED)
+    (tmp_path / 'data').mkdir()
+    for split, source in (('train', 'train'), ('test', 'val')):
+        (tmp_path / 'data' / split).symlink_to(scenes / source)
+    plan = replace(
+        shipped, bundle=str(default_bundle_path()), data=str(tmp_path / 'data'),
+        cache=str(scenes / 'cache'), runs=str(tmp_path / 'runs'), training=str(
+            SHIPPED.with_name('lain.yaml')), output=str(tmp_path / 'out.json'), seeds=(3,),
+        splits=('full',), processes=1, batch_size=4,
+        heads={'class_and_boxes': replace(shipped.heads['class_and_boxes'], samples=16)})
+    content = json.loads(compare(plan).read_text())
+    assert set(content['heads']) == {'class_and_boxes', 'defr_training_free'}
+    assert len(content['heads']['class_and_boxes']['seeds']) == 1
+    done = sorted(path.stat().st_mtime_ns for path in tmp_path.rglob('result.json'))
+    assert json.loads(compare(plan).read_text())['runs'] == content['runs']
+    assert done == sorted(path.stat().st_mtime_ns for path in tmp_path.rglob('result.json'))
 
 
 @pytest.mark.parametrize('text', ['heads: {}', 'heads: {a: {b: 1}}\nseeds: [0]'])

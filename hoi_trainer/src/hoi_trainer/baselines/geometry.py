@@ -14,6 +14,8 @@
 
 """A perceptron on object class and geometry, and the numbers it sees."""
 
+from typing import List
+
 from hoi_perception.networks.pair_geometry import pair_geometry
 from hoi_trainer.baselines.pairs import N_OBJECTS, N_VERBS, Pairs, validity
 import torch
@@ -54,6 +56,10 @@ class GeometryMlp(nn.Module):
         """Map (B, 36) and (B,) to (B, verbs)."""
         return self.layers(torch.cat(
             [self.standardised(numbers), functional.one_hot(labels, N_OBJECTS)], 1))
+
+    def groups(self) -> List[dict]:
+        """Return the parameters with their share of the learning rate."""
+        return [{'params': self.parameters(), 'share': 1.0}]
 
     def loss(self, numbers: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
         """Return the loss of the verbs (B, verbs)."""

@@ -20,7 +20,7 @@ a small part of what a network on its own crop of pixels would.
 """
 
 from pathlib import Path
-from typing import NamedTuple, Sequence, Tuple
+from typing import List, NamedTuple, Sequence, Tuple
 
 from hoi_perception.networks.dense_detector import (
     DenseDetector,
@@ -41,6 +41,7 @@ CROP = 14
 SAMPLES = 4
 """Bilinear samples per cell of a crop and axis."""
 PARTS_WEIGHT = 0.1
+TRAINED_SHARE = 0.2
 
 
 class CropInputs(NamedTuple):
@@ -173,6 +174,13 @@ class PairCropClassifier(nn.Module):
     def forward(self, inputs: CropInputs, labels: Tensor) -> Tensor:
         """Map P pairs and their object classes (P,) to (P, verbs)."""
         return self._verbs_and_parts(inputs, labels)[0]
+
+    def groups(self) -> List[dict]:
+        """Return the parameters with their share of the rate: what is trained moves slowly."""
+        trained = [*self.backbone.parameters(), *self.geometry.parameters()]
+        known = set(map(id, trained))
+        return [{'params': trained, 'share': TRAINED_SHARE},
+                {'params': [p for p in self.parameters() if id(p) not in known], 'share': 1.0}]
 
     def loss(self, inputs: CropInputs, labels: Tensor, targets: Tensor) -> Tensor:
         """Return the loss of verbs (P, verbs) and body parts."""

@@ -58,7 +58,7 @@ def train(model: nn.Module, training: Source, validation: Source, rate: float, m
     validation mAP no longer rises.
     """
     device = training.labels.device
-    optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=0.02)
+    optimizer = torch.optim.AdamW(model.groups(), rate, weight_decay=0.02)
     best, weights, steps, worse, began = -1.0, {}, 0, 0, time.monotonic()
     for epoch in range(most_epochs):
         model.train()
@@ -67,7 +67,7 @@ def train(model: nn.Module, training: Source, validation: Source, rate: float, m
             if used >= 1:
                 break
             for group in optimizer.param_groups:
-                group['lr'] = rate * min(1.0, used / 0.05 + 0.02) * (
+                group['lr'] = group['share'] * rate * min(1.0, used / 0.05 + 0.02) * (
                     0.01 + 0.99 * (1 + math.cos(math.pi * used)) / 2)
             with torch.autocast(device.type, torch.bfloat16):
                 loss = model.loss(training.inputs(index, True), training.labels[index],

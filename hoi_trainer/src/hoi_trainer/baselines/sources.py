@@ -15,7 +15,7 @@
 """Batches of ground-truth pairs: their numbers, or the images that they are in."""
 
 from dataclasses import replace
-from typing import Iterator, List, Protocol, Tuple
+from typing import Iterator, Protocol, Sequence, Tuple
 
 from hoi_trainer.baselines.body_parts import mirrored_parts, padded_parts
 from hoi_trainer.baselines.geometry import geometry
@@ -32,6 +32,21 @@ def mirrored(boxes: Tensor, width: float) -> Tensor:
     """Return (P, 4) boxes in an image of that width turned left to right."""
     x1, y1, x2, y2 = boxes.unbind(1)
     return torch.stack([width - x2, y1, width - x1, y2], 1)
+
+
+def image_weights(pairs: Pairs, of_image: Sequence[np.ndarray]) -> np.ndarray:
+    """
+    Return how readily each image is drawn: one where nothing happens 0.5, others 1 to 4.
+
+    The rarer the combination of verb and object, the more, as the mean of their AP counts all
+    alike. of_image: indices of the pairs of each image.
+    """
+    counts = np.zeros((pairs.labels.max() + 1, pairs.targets.shape[1]))
+    np.add.at(counts, pairs.labels, pairs.targets)
+    common = np.median(counts[counts > 0]) if counts.any() else 1.0
+    rarity = np.sqrt(4 * common / np.maximum(counts, 1)).clip(1, 4)
+    of_pair = (rarity[pairs.labels] * pairs.targets).max(1)
+    return np.array([max(of_pair[rows].max(), 0.5) for rows in of_image])
 
 
 class Source(Protocol):
@@ -89,9 +104,8 @@ class CropSource:
     """
     Images of the network's size (height, width) with their pairs.
 
-    An epoch has `epoch_images` of the images with pairs, in a shuffled order that goes on in the
-    next one, and of each all positive pairs and up to `negatives` others, drawn anew. images: per
-    batch.
+    An epoch has `epoch_images` of the images with pairs, drawn by `image_weights`, and of each all
+    positive pairs and up to `negatives` others. images: per batch.
     """
 
     def __init__(self, data: SyntheticSet, pairs: Pairs, size: Tuple[int, int], mean, std, device,
@@ -109,15 +123,12 @@ class CropSource:
         present, first = np.unique(pairs.image, return_index=True)
         self.of_image = np.split(np.arange(len(pairs)), first[1:])
         self.epoch_images = min(epoch_images, len(present))
-        self.waiting: List[int] = []
+        self.weights = torch.from_numpy(image_weights(pairs, self.of_image))
 
     def epoch(self) -> Iterator[Tensor]:
         """Yield the pairs of shuffled batches of images, ordered by image."""
         acts = self.pairs.targets.any(1)
-        if len(self.waiting) < self.epoch_images:
-            self.waiting += torch.randperm(len(self.of_image)).tolist()
-        order = self.waiting[:self.epoch_images]
-        del self.waiting[:self.epoch_images]
+        order = torch.multinomial(self.weights, self.epoch_images).tolist()
         for start in range(0, len(order), self.images):
             rows = []
             for image in order[start:start + self.images]:
