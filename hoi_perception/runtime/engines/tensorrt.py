@@ -15,7 +15,8 @@
 """
 TensorRT through Torch-TensorRT, for NVIDIA GPUs: one engine, no part left to PyTorch.
 
-Precision comes from casts in the graph (autocast): TensorRT 11 has no fp16 flag for its builder.
+Precision comes from casts in the exported graph: TensorRT 11 has no fp16 flag for its builder, and
+torch_tensorrt's own autocast (2.14) fails on a convolution whose input was cast from uint8.
 What is saved is an exported program that holds the built engine, so that the robot loads it
 without compiling. The code has not been run with a GPU yet: every engine it builds must pass
 parity before it is used, as with the other backends.
@@ -26,7 +27,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Optional, Tuple
 
-from hoi_perception.runtime.engines.backend import LOW_PRECISION, Runner
+from hoi_perception.runtime.engines.backend import Runner
 from hoi_perception.runtime.engines.export import export_graph, Exported, Signature
 from hoi_perception.runtime.engines.places import cache_directory
 from hoi_perception.runtime.graphs import Graph
@@ -59,11 +60,10 @@ class TensorRt:
     def build(self, graph: Graph, precision: str, directory: Path) -> None:
         """Compile and save; fails where an operator has no converter."""
         import torch_tensorrt
-        exported = export_graph(graph, grid_free=True)
+        exported = export_graph(graph, precision, grid_free=True)
         exported.signature.write(directory)
         with torch.cuda.device(exported.inputs[0].device):
-            module = torch_tensorrt.dynamo.compile(
-                exported.program, **compile_options(exported, precision))
+            module = torch_tensorrt.dynamo.compile(exported.program, **compile_options(exported))
             torch_tensorrt.save(module, str(directory / PROGRAM),
                                 output_format='exported_program', arg_inputs=exported.inputs)
 
@@ -75,12 +75,10 @@ class TensorRt:
         return Signature.read(directory).bind(module, device)
 
 
-def compile_options(exported: Exported, precision: str) -> dict:
+def compile_options(exported: Exported) -> dict:
     """Return the arguments of `torch_tensorrt.dynamo.compile`; timings are kept between builds."""
-    low = LOW_PRECISION.get(precision)
     timings = cache_directory() / 'tensorrt_timing_cache.bin'
     timings.parent.mkdir(parents=True, exist_ok=True)
     return {'arg_inputs': exported.inputs, 'device': exported.inputs[0].device,
             'require_full_compilation': True, 'min_block_size': 1, 'immutable_weights': True,
-            'enable_autocast': low is not None, 'autocast_low_precision_type': low,
             'timing_cache_path': str(timings)}
