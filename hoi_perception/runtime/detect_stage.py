@@ -69,6 +69,7 @@ class DetectStage:
     The bundle's detector with its preprocessing.
 
     engines: what runs in place of `module` for the shapes of a bucket, with its signature.
+    eager_calls: calls in shapes that have no engine.
     """
 
     def __init__(self, bundle: Bundle, device: torch.device) -> None:
@@ -76,6 +77,7 @@ class DetectStage:
         image = spec.detector.preprocessing
         self.module = DetectModule(load_detector(bundle, device), image).eval().to(device)
         self.engines: Dict[str, Callable[[Tensor], Tuple[Tensor, ...]]] = {}
+        self.eager_calls = 0
         self.transform = ImageTransform(image, device)
         self.query_dim = int(cast(int, self.network.query_dim))
         self._thin = spec.detector.kind == 'dense' or spec.detector.suppress
@@ -104,8 +106,7 @@ class DetectStage:
 
         This copy is the stage's only synchronisation with the device.
         """
-        outputs = [Detections.from_tensors(
-            self.engines.get(detect_bucket(pixels), self.module)(pixels)) for pixels in inputs]
+        outputs = [Detections.from_tensors(self._run(pixels)) for pixels in inputs]
         output = outputs[0] if len(outputs) == 1 else Detections(*map(torch.cat, zip(*outputs)))
         packed = torch.cat([output.boxes, output.scores[..., None],
                             output.labels[..., None].to(output.boxes.dtype)], -1)
@@ -114,6 +115,13 @@ class DetectStage:
             raise HoiError('the detector returned NaN or infinity: its weights or the device are '
                            'at fault; check the bundle with `hoi bundle verify`.')
         return output, host
+
+    def _run(self, pixels: Tensor) -> Tuple[Tensor, ...]:
+        run = self.engines.get(detect_bucket(pixels))
+        if run is None:
+            self.eager_calls += 1
+            run = self.module
+        return run(pixels)
 
     def find(self, host: np.ndarray, placement: Placement, width: int, height: int) -> Found:
         """Return the instances of one image from its (K, 6) rows, best first."""

@@ -34,16 +34,21 @@ from hoi_perception.runtime.bundle import Bundle
 from hoi_perception.runtime.detect_stage import detect_bucket, DetectModule
 from hoi_perception.runtime.interact_stage import interact_bucket, InteractInputs, InteractStage
 from hoi_perception.runtime.loading import load_detector
-from hoi_perception.runtime.pair_batch import Chosen, pack_pairs, PairBatch
+from hoi_perception.runtime.pair_batch import (
+    Chosen,
+    instance_bucket,
+    MOST_INSTANCES,
+    pack_pairs,
+    PairBatch,
+)
 from hoi_perception.runtime.preprocess import Placement, shortest_edge_size
+from hoi_perception.runtime.prompts import padded_objects
 import numpy as np
 import torch
 from torch import nn, Tensor
 from torch.nn.functional import interpolate, normalize
 
 CAMERA = (480, 640)
-MOST_INSTANCES = 30
-"""As many as a frame has by default: 15 people and 15 objects (`PipelineOptions`)."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +78,20 @@ def detector_graph(bundle: Bundle, detector: nn.Module, device: torch.device, ba
     source images, which matters where the network image follows it (`shortest_edge`).
     """
     image = bundle.spec.detector.preprocessing
-    height, width = image.height, image.width
-    if image.resize == 'shortest_edge':
-        height, width = shortest_edge_size(*camera, height, width)
     module = DetectModule(detector, image).eval().to(device)
-    pixels = _picture(batch, height, width).to(device)
+    pixels = _picture(batch, *detector_size(bundle, camera)).to(device)
     with torch.inference_mode():
         outputs = module(pixels)
     return Graph('detector', detect_bucket(pixels), module, {'pixels': pixels},
                  Detections._fields[:len(outputs)])
+
+
+def detector_size(bundle: Bundle, camera: Tuple[int, int] = CAMERA) -> Tuple[int, int]:
+    """Return (height, width) of the detector's network image."""
+    image = bundle.spec.detector.preprocessing
+    if image.resize == 'shortest_edge':
+        return shortest_edge_size(*camera, image.height, image.width)
+    return image.height, image.width
 
 
 def interaction_graph(bundle: Bundle, stage: InteractStage, batch: int, instances: int,
@@ -97,7 +107,7 @@ def interaction_graph(bundle: Bundle, stage: InteractStage, batch: int, instance
                           'resized by their shortest edge; use stretch or letterbox.')
     dice = np.random.default_rng(0)
     pixels = _picture(batch, image.height, image.width).to(stage.device)
-    objects = len(bundle.spec.vocabulary.objects)
+    objects = padded_objects(len(bundle.spec.vocabulary.objects))
     exponents = torch.tensor([stage.spec.human_exponent, stage.spec.object_exponent])
     tensors: Tuple[Tensor, ...] = (
         pixels, *_frame(bundle, stage, batch, instances, pairs, dice),
@@ -123,15 +133,14 @@ def bundle_graphs(bundle: Bundle, head: str, device: torch.device, batch: int = 
             yield interaction_graph(bundle, stage, batch, instances, pairs, count)
 
 
-def frame_buckets(bundle: Bundle, most: int = MOST_INSTANCES) -> Iterator[Tuple[int, int]]:
-    """Yield the (instances, pairs) buckets that frames of up to `most` instances can fall into."""
-    buckets, fewest = bundle.spec.buckets, 0
-    for instances in sorted(buckets.instances):
-        if fewest <= most:
-            # n instances have at most n * (n - 1) pairs, which must not fit a smaller bucket.
-            possible = bucket_for(instances * (instances - 1), buckets.pairs)
-            yield from ((instances, pairs) for pairs in sorted(buckets.pairs) if pairs <= possible)
-        fewest = instances + 1
+def frame_buckets(bundle: Bundle) -> Iterator[Tuple[int, int]]:
+    """Yield the (instances, pairs) buckets that frames of default options can fall into."""
+    buckets = bundle.spec.buckets
+    instances = instance_bucket(0, buckets.instances)
+    most = min(instances, MOST_INSTANCES)
+    # n instances have at most n * (n - 1) pairs, which must not fit a smaller bucket.
+    possible = bucket_for(most * (most - 1), buckets.pairs)
+    yield from ((instances, pairs) for pairs in sorted(buckets.pairs) if pairs <= possible)
 
 
 def _picture(batch: int, height: int, width: int) -> Tensor:

@@ -127,11 +127,14 @@ class InteractModule(nn.Module):
         return top_triplets(probabilities, prior, batch.mask, self.count)
 
 
+def bucket_name(batch: int, instances: int, pairs: int, rows: int, objects: int) -> str:
+    """Return the name of the shapes that an engine is built for."""
+    return f'batch{batch}-instances{instances}-pairs{pairs}-rows{rows}-objects{objects}'
+
+
 def interact_bucket(x: InteractInputs) -> str:
-    """Return the name of the shapes, which an engine was built for."""
-    rows, objects = x.validity.shape
-    return (f'batch{len(x.pixels)}-instances{x.boxes.shape[1]}-pairs{x.human.shape[1]}'
-            f'-rows{rows}-objects{objects}')
+    """Return the name of the inputs' shapes."""
+    return bucket_name(len(x.pixels), x.boxes.shape[1], x.human.shape[1], *x.validity.shape)
 
 
 class InteractStage:
@@ -139,6 +142,7 @@ class InteractStage:
     CLIP and one interaction head of the bundle.
 
     engines: what runs in place of `module` for the shapes of a bucket, with its signature.
+    eager_calls: calls in shapes that have no engine.
     """
 
     def __init__(self, bundle: Bundle, head: str, device: torch.device) -> None:
@@ -156,6 +160,7 @@ class InteractStage:
             self.head, image, self.spec.activation == 'softmax',
             self.spec.temperature or float(self.clip.logit_scale.exp())).eval().to(device)
         self.engines: Dict[str, Callable[..., Tuple[Tensor, ...]]] = {}
+        self.eager_calls = 0
         self._exponents: Tuple[Tuple[float, float], Tensor] = ((-1.0, -1.0), torch.zeros(2))
 
     def inputs(self, pixels: Tensor, batch: PairBatch, prompts: PromptSet,
@@ -167,7 +172,10 @@ class InteractStage:
 
     def rank(self, x: InteractInputs) -> Ranked:
         """Return the best (pair, phrase) entries of every image, on the device."""
-        run = self.engines.get(interact_bucket(x), self.module)
+        run = self.engines.get(interact_bucket(x))
+        if run is None:
+            self.eager_calls += 1
+            run = self.module
         return Ranked(*run(*(getattr(x, name) for name in self.module.inputs)))
 
     def verdicts(self, ranked: Ranked, prompts: PromptSet, threshold: float,

@@ -16,14 +16,16 @@
 
 from typing import NamedTuple, Optional, Sequence
 
-from hoi_perception.core.pairs import Pairs
+from hoi_perception.core.pairs import bucket_for, Pairs
 from hoi_perception.core.scene import Instances
-from hoi_perception.runtime.preprocess import Placement
+from hoi_perception.runtime.preprocess import Placement, upload
 import numpy as np
 import torch
 from torch import Tensor
 
 _INSTANCE, _PAIR = 8, 3
+MOST_INSTANCES = 30
+"""As many as a frame has by default: 15 people and 15 objects (`PipelineOptions`)."""
 
 
 class Chosen(NamedTuple):
@@ -86,6 +88,16 @@ class PairBatch(NamedTuple):
         return self.labels.gather(1, self.object)
 
 
+def instance_bucket(count: int, buckets: Sequence[int]) -> int:
+    """
+    Return what the instances of a frame are padded to.
+
+    All frames of default options share one size: instances cost next to nothing beside patches
+    and pairs, whereas each size more is an engine more to build and to keep in memory.
+    """
+    return max(count, bucket_for(max(count, MOST_INSTANCES), buckets))
+
+
 def pack_pairs(images: Sequence[Chosen], instances: int, pairs: int, queries: Optional[Tensor],
                query_dim: int, device: torch.device) -> PairBatch:
     """
@@ -100,7 +112,7 @@ def pack_pairs(images: Sequence[Chosen], instances: int, pairs: int, queries: Op
     for row, image in zip(table, images):
         _write(image, row[:width].reshape(instances, _INSTANCE),
                row[width:].reshape(pairs, _PAIR))
-    at = torch.from_numpy(table).to(device)
+    at = upload(torch.from_numpy(table), device)
     things = at[:, :width].view(-1, instances, _INSTANCE)
     couples = at[:, width:].view(-1, pairs, _PAIR)
     mask = things[..., 6] > 0

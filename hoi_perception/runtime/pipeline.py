@@ -35,9 +35,10 @@ from hoi_perception.runtime.bundle import Bundle
 from hoi_perception.runtime.detect_stage import check_instances, DetectStage, Found
 from hoi_perception.runtime.interact_stage import InteractStage, MAX_TRIPLETS, Verdict
 from hoi_perception.runtime.loading import choose_device
-from hoi_perception.runtime.pair_batch import Chosen, pack_pairs, PairBatch
+from hoi_perception.runtime.pair_batch import Chosen, instance_bucket, pack_pairs, PairBatch
 from hoi_perception.runtime.preprocess import check_rgb, Placement
 from hoi_perception.runtime.prompts import PromptSet, PromptStore
+from hoi_perception.runtime.stage_engines import AUTO, EngineOptions, EngineReport, StageEngines
 from hoi_perception.runtime.text import text_encoder
 import numpy as np
 import torch
@@ -126,12 +127,15 @@ class HoiPipeline:
 
     `options` may be replaced and prompts activated from any thread; a call works with the options
     and prompts it found when it began. Calls themselves must come from one thread at a time.
-    Raises `BundleError` when the bundle cannot be used, `FrameError` on a bad image.
+    engines: what runs the networks; by default engines that were built before and agree with
+    eager, and eager where there is none; nothing is compiled unasked. Raises `BundleError` when
+    the bundle cannot be used, `FrameError` on a bad image.
     """
 
     def __init__(self, bundle: Union[str, Path, Bundle], device: str = 'auto',
                  head: Optional[str] = None,
-                 options: PipelineOptions = PipelineOptions()) -> None:
+                 options: PipelineOptions = PipelineOptions(),
+                 engines: EngineOptions = AUTO) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         self.device = choose_device(device)
         self.head = head or next(iter(self.bundle.spec.heads))
@@ -143,6 +147,26 @@ class HoiPipeline:
             text_encoder(self.bundle, self.head, self._interact.clip), self.bundle.spec,
             self.bundle.spec.heads[self.head])
         self.model_id = f'{self.bundle.model_id}/{self.head}'
+        self.engines = EngineReport()
+        self.use_engines(engines)
+
+    def use_engines(self, options: EngineOptions) -> EngineReport:
+        """
+        Run the networks with other engines from now on; return and keep as `engines` what runs.
+
+        Without `options.build` that takes what was built before, in a second or less per engine.
+        Raises `EngineError` where the options name what is not known.
+        """
+        rows = len(self.prompts.current.embeddings)
+        self.engines = StageEngines(self.bundle, self._detect, self._interact,
+                                    rows).install(options)
+        return self.engines
+
+    @property
+    def eager_calls(self) -> Dict[str, int]:
+        """How often a network ran without an engine, because no engine has that shape."""
+        return {'detector': self._detect.eager_calls,
+                f'interaction/{self.head}': self._interact.eager_calls}
 
     def _check_queries(self) -> None:
         wanted, given = self._interact.head.query_dim, self._detect.query_dim
@@ -254,7 +278,7 @@ class HoiPipeline:
                 rows = frame.rows + image * output.queries.shape[1]
             chosen.append(Chosen(frame.instances, frame.pairs, rows,
                                  stage.transform.place(frame.height, frame.width)))
-        return pack_pairs(chosen, max(instances, bucket_for(instances, buckets.instances)),
+        return pack_pairs(chosen, instance_bucket(instances, buckets.instances),
                           bucket_for(pairs, buckets.pairs), queries, stage.head.query_dim,
                           self.device)
 

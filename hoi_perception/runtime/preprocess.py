@@ -98,6 +98,13 @@ def check_rgb(rgb: np.ndarray) -> np.ndarray:
     return rgb
 
 
+def upload(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of the host on the device; a GPU fetches it while the host goes on."""
+    if device.type == 'cuda':
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
 class Normalise(nn.Module):
     """The device's part of preprocessing: bytes in, a network's floating-point input out."""
 
@@ -139,7 +146,7 @@ class ImageTransform:
 
     def pixels(self, images: Sequence[np.ndarray]) -> Tensor:
         """Return resized images of one size as (B, h, w, 3) uint8 on the device."""
-        return torch.stack([torch.from_numpy(image) for image in images]).to(self.device)
+        return upload(torch.stack([torch.from_numpy(image) for image in images]), self.device)
 
     def place(self, height: int, width: int) -> Placement:
         """Return where an image of that size lies."""

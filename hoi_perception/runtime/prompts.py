@@ -37,6 +37,7 @@ import torch
 from torch import Tensor
 
 MAX_ROWS = 640
+OBJECT_STEP, SPARE_OBJECTS = 16, 8
 NO_INTERACTION = 'no_interaction'
 
 
@@ -65,9 +66,10 @@ class PromptSet:
 
     version: from 1, 0 = not activated. phrases: text of each used row. embeddings: (R, D) unit
     norm on the device, R padded to a bucket with zero rows. verb_of_row: (R,) int64, NONE for
-    padding. validity: (R, objects) bool on the device. background: (objects, D), zeros where the
-    head does not score with a softmax. background_valid: (objects,) bool. object_embeddings:
-    (objects + 1, D), last row for no object; zeros where the head does not read them.
+    padding. validity: (R, O) bool on the device, O the objects with room for a few
+    more, which then change no shape. background: (O, D), zeros where the
+    head does not score with a softmax. background_valid: (O,) bool. object_embeddings: (O + 1, D),
+    last row for no object; zeros where the head does not read them.
     unknown_objects: object names of the verbs that the vocabulary does not have (their rows never
     fire until such objects are added). approximate: verbs and objects whose embedding is a
     stand-in, because the head was trained with learned text that they were not part of.
@@ -106,6 +108,15 @@ def object_phrases(objects: Sequence[str]) -> List[str]:
 
 def _is_background(verb: Verb) -> bool:
     return verb.name.casefold().replace(' ', '_') == NO_INTERACTION
+
+
+def padded_objects(own: int, known: int = 0) -> int:
+    """
+    Return how many objects the tensors of a prompt set have room for.
+
+    own: objects of the bundle; a few more that are learnt later fit too. known: all of them now.
+    """
+    return -(-max(own + SPARE_OBJECTS, known) // OBJECT_STEP) * OBJECT_STEP
 
 
 def lay_out_rows(vocabulary: Vocabulary, background: str) -> Tuple[List[str], List[int],
@@ -186,18 +197,20 @@ class PromptStore:
             raise VocabularyError(f"{len(phrases)} prompts are needed, the bundle's largest "
                                   f'bucket holds {rows}: '
                                   'give fewer verbs or objects per verb.')
-        padding = rows - len(phrases)
+        padding, known = rows - len(phrases), len(vocabulary.objects)
+        room = padded_objects(len(self._base.objects), known) - known
         embeddings = self._text.verbs(phrases)
         device = embeddings.device
         background, background_valid = self._background(vocabulary, embeddings)
-        things = embeddings.new_zeros(len(vocabulary.objects) + 1, embeddings.shape[1]) \
+        things = embeddings.new_zeros(known + 1, embeddings.shape[1]) \
             if self._head.kind == 'region_readout' else self._text.objects(vocabulary.objects)
         return PromptSet(
-            vocabulary, 0, tuple(phrases),
-            torch.cat([embeddings, embeddings.new_zeros(padding, embeddings.shape[1])]),
+            vocabulary, 0, tuple(phrases), _with_zeros(embeddings, padding),
             np.array(verbs + [NONE] * padding, dtype=np.int64),
-            torch.from_numpy(np.pad(validity, ((0, padding), (0, 0)))).to(device),
-            background, torch.from_numpy(background_valid).to(device), things,
+            torch.from_numpy(np.pad(validity, ((0, padding), (0, room)))).to(device),
+            _with_zeros(background, room),
+            torch.from_numpy(np.pad(background_valid, (0, room))).to(device),
+            torch.cat([_with_zeros(things[:-1], room), things[-1:]]),
             tuple(dict.fromkeys(name for verb in vocabulary.verbs for name in verb.objects or ()
                                 if name not in vocabulary.objects)),
             self._approximate(vocabulary, phrases, verbs))
@@ -220,6 +233,10 @@ class PromptStore:
         if self._head.kind != 'region_readout':
             names += filter(self._text.object_is_approximate, vocabulary.objects)
         return tuple(dict.fromkeys(names))
+
+
+def _with_zeros(rows: Tensor, count: int) -> Tensor:
+    return torch.cat([rows, rows.new_zeros(count, rows.shape[1])])
 
 
 def replace_objects(vocabulary: Vocabulary, objects: Tuple[str, ...]) -> Vocabulary:

@@ -19,6 +19,7 @@ from typing import Tuple
 from hoi_perception.core.scene import Instances
 from hoi_perception.runtime.bundle import Bundle
 from hoi_perception.runtime.pipeline import HoiPipeline
+from hoi_perception.runtime.stage_engines import EngineOptions
 import numpy as np
 
 
@@ -33,5 +34,6 @@ def verify_heads(bundle: Bundle) -> Tuple[str, ...]:
     people = Instances(np.array([[20, 20, 120, 220], [100, 60, 300, 200]]), np.ones(2),
                        np.full(2, human))
     for head in bundle.spec.heads:
-        HoiPipeline(bundle, 'cpu', head).run([grey, grey], [None, people])
+        pipeline = HoiPipeline(bundle, 'cpu', head, engines=EngineOptions('eager'))
+        pipeline.run([grey, grey], [None, people])
     return tuple(bundle.spec.heads)

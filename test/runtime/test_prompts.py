@@ -54,7 +54,7 @@ def test_the_bundles_vocabulary_is_version_one_with_a_row_per_valid_pair(store):
 def test_rows_hold_the_embeddings_of_their_phrases(store, clip):
     now = store.current
     torch.testing.assert_close(now.embeddings[:5], encode_text(clip, now.phrases))
-    torch.testing.assert_close(now.background[3:], encode_text(
+    torch.testing.assert_close(now.background[3:4], encode_text(
         clip, ['a photo of a person and an umbrella']))
 
 
@@ -71,7 +71,7 @@ def test_too_many_pairs_fall_back_to_one_row_per_verb(store):
     verbs = [f'verb{i}' for i in range(200)]  # 200 x 4 objects > 640
     prompts = store.prepare(verbs)
     assert prompts.phrases[7] == 'a photo of a person verb7 something'
-    assert prompts.embeddings.shape[0] == 640 and prompts.validity[:200].all()
+    assert prompts.embeddings.shape[0] == 640 and prompts.validity[:200, :4].all()
 
 
 @pytest.mark.parametrize(('count', 'rows'), [(8, 32), (9, 128), (32, 128), (33, 640), (160, 640)])
@@ -110,13 +110,22 @@ def test_objects_nobody_detects_are_reported_and_work_once_they_are_known(store)
     assert extended.phrases[1] == 'a photo of a person pushing a cart'
 
 
+@pytest.mark.parametrize(('count', 'room'), [(4, 16), (16, 16), (17, 32), (96, 96)])
+def test_objects_are_padded_so_that_a_few_more_change_no_shape(store, count, room):
+    prompts = store.prepare(objects=[f'thing {i}' for i in range(count - 4)])
+    assert prompts.validity.shape == (32, room) and len(prompts.background) == room
+    assert not prompts.validity[:, count:].any() and not prompts.background_valid[count:].any()
+    assert prompts.background_valid[:count].all() and not prompts.background[count:].any()
+    assert prompts.object_embeddings.shape == (room + 1, 16)
+
+
 def test_an_explicit_no_interaction_replaces_the_implicit_background(clip):
     verbs = (VerbSpec(name='ride', objects=('bicycle',)),
              VerbSpec(name='no_interaction', objects=('bicycle',)))
     spec = tiny_spec(vocabulary=VocabularySpec(objects=('person', 'bicycle', 'cup'), verbs=verbs))
     now = PromptStore(ClipText(clip), spec, HeadSpec()).current
     assert now.phrases[1] == 'a photo of a person and a bicycle'
-    assert now.background_valid.tolist() == [True, False, True]
+    assert now.background_valid[:3].tolist() == [True, False, True]
 
 
 def test_versions_are_unique_when_threads_activate_at_once(store):

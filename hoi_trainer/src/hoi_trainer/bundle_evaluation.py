@@ -29,6 +29,7 @@ from hoi_perception.core.vocabulary import Vocabulary
 from hoi_perception.evaluation.triplet_map import evaluate_scenes
 from hoi_perception.runtime.pipeline import HoiPipeline, PipelineOptions
 from hoi_perception.runtime.prompts import PromptSet
+from hoi_perception.runtime.stage_engines import EngineOptions
 from hoi_trainer.synthetic import load
 from hoi_trainer.synthetic.dataset import SceneRecord
 from hoi_trainer.synthetic.vocabulary import OBJECTS, VERBS
@@ -71,7 +72,7 @@ def evaluate_bundle(bundle: Path, data: Path, head: Optional[str] = None,
     scenes = load(data)
     count = min(len(scenes), limit or len(scenes))
     pipeline = HoiPipeline(bundle, device, head, PipelineOptions(
-        triplet_threshold=0.0, max_triplets=TRIPLETS, masks=False))
+        triplet_threshold=0.0, max_triplets=TRIPLETS, masks=False), EngineOptions('eager'))
 
     def run(exact: bool) -> Iterator[Tuple[Scene, Scene]]:
         for image, record in zip(scenes.images[:count], scenes.scenes[:count]):
