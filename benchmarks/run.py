@@ -17,7 +17,7 @@
 import json
 from pathlib import Path
 
-from benchmarks import frame_conversion, pipeline_throughput
+from benchmarks import engines, frame_conversion, pipeline_throughput
 
 RESULTS = Path(__file__).resolve().parent / 'results'
 
@@ -30,6 +30,7 @@ def main() -> None:
         report = module.main(*arguments)
         (RESULTS / f'{name}.json').write_text(json.dumps(report, indent=2) + '\n')
         print(f'written: benchmarks/results/{name}.json')
+    engines.main([])
 
 
 if __name__ == '__main__':
