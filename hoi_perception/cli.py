@@ -50,6 +50,9 @@ def detect(
         out: Optional[Path] = typer.Option(None, help='Write overlays and detections.json here.'),
         threshold: Optional[float] = typer.Option(None, help='Least score of a triplet, 0..1.'),
         device: str = typer.Option('auto', help='cpu, cuda, cuda:1, ...'),
+        engine: str = typer.Option(
+            'auto', help='auto (the fastest that was built), eager, aoti, openvino, tensorrt.'),
+        verbose: bool = typer.Option(False, help='Say what runs the networks, and why.'),
         as_json: bool = typer.Option(False, '--json', help='One JSON object per frame.')) -> None:
     """Print the interactions in images, best first."""
     from hoi_perception.runtime.detect_files import frames, ResultWriter
@@ -57,7 +60,11 @@ def detect(
     first = next(source_frames)
     from hoi_perception.runtime.pipeline import HoiPipeline, PipelineOptions
     options = PipelineOptions(triplet_threshold=threshold, masks=out is not None)
-    pipeline = HoiPipeline(_open_bundle(bundle), device, head, options)
+    from hoi_perception.runtime.stage_engines import EngineOptions
+    pipeline = HoiPipeline(_open_bundle(bundle), device, head, options, EngineOptions(engine))
+    reasons = [graph.reason for graph in pipeline.engines.graphs] if verbose else []
+    for sentence in (*pipeline.engines.warnings, *reasons):
+        typer.echo(f'hoi: note: {sentence}', err=True)
     if verbs:
         prompt_set = pipeline.prompts.prepare(verbs)
         for name in prompt_set.unknown_objects:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The `hoi-trainer` command: synth, fit, evaluate, data, export-synthetic."""
+"""The `hoi-trainer` command: synth, fit, evaluate, data, export, export-synthetic."""
 
 # typer reads its options from default values.
 # ruff: noqa: B008
@@ -23,6 +23,7 @@ import sys
 from typing import List, Optional
 
 from hoi_perception.core.errors import HoiError
+from hoi_perception.engine_cli import build
 import typer
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -31,6 +32,7 @@ evaluate = typer.Typer(no_args_is_help=True, help='Measure a trained model on a 
 app.add_typer(evaluate, name='evaluate')
 data = typer.Typer(no_args_is_help=True, help='Look at annotated data sets.')
 app.add_typer(data, name='data')
+app.command('export')(build)  # compiled engines are what a bundle is exported to
 
 
 @app.command()
