@@ -63,7 +63,8 @@ class NodeProcess:
             command += ['-p', parameter]
         environment = {**os.environ, 'ROS_DOMAIN_ID': str(domain), 'OMP_NUM_THREADS': '1',
                        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-                       'ROS_LOG_DIR': str(directory / 'log')}
+                       'ROS_LOG_DIR': str(directory / 'log'),
+                       'XDG_CACHE_HOME': str(directory / 'cache')}
         with self._log.open('wb') as log:
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log,
                                             stderr=subprocess.STDOUT)

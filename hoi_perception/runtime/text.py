@@ -14,8 +14,9 @@
 
 """Where prompt embeddings come from: CLIP as it is, or the learned text of a LAIN checkpoint."""
 
+from pathlib import Path
 import threading
-from typing import Any, Callable, Dict, Sequence
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
 
 from hoi_perception.core.errors import BundleError, VocabularyError
 from hoi_perception.networks.clip import encode_text
@@ -27,17 +28,25 @@ from hoi_perception.networks.lain_text import (
 )
 from hoi_perception.runtime.bundle import Bundle
 from hoi_perception.runtime.prompts import lay_out_rows, object_phrases, TextEncoder
+from hoi_perception.runtime.text_cache import TextCache
 import torch
 from torch import nn, Tensor
 
 _CACHE_LIMIT = 8192
 
 
-class _Cache:
-    """Embeddings by phrase; one thread encodes at a time."""
+class KeepText(NamedTuple):
+    """Keep embeddings on disk in this directory; report: gets sentences about trouble with it."""
 
-    def __init__(self, encode: Any) -> None:
-        self._encode, self._lock = encode, threading.Lock()
+    directory: Path
+    report: Callable[[str], None]
+
+
+class _Cache:
+    """Embeddings by phrase, also on disk where wanted; one thread encodes at a time."""
+
+    def __init__(self, encode: Any, disk: Optional[TextCache] = None) -> None:
+        self._encode, self._disk, self._lock = encode, disk, threading.Lock()
         self._known: Dict[str, Tensor] = {}
 
     def __call__(self, phrases: Sequence[str]) -> Tensor:
@@ -46,16 +55,22 @@ class _Cache:
             if len(self._known) + len(new) > _CACHE_LIMIT:
                 self._known.clear()
                 new = list(dict.fromkeys(phrases))
+            if new and self._disk is not None:
+                self._known.update(self._disk.load(new))
+                new = [p for p in new if p not in self._known]
             if new:
-                self._known.update(zip(new, self._encode(new)))
+                encoded = dict(zip(new, self._encode(new)))
+                self._known.update(encoded)
+                if self._disk is not None:
+                    self._disk.store(encoded)
             return torch.stack([self._known[p] for p in phrases])
 
 
 class ClipText:
     """CLIP's own text encoder: any phrase, nothing approximated."""
 
-    def __init__(self, clip: nn.Module) -> None:
-        self._encode = _Cache(lambda phrases: encode_text(clip, phrases))
+    def __init__(self, clip: nn.Module, disk: Optional[TextCache] = None) -> None:
+        self._encode = _Cache(lambda phrases: encode_text(clip, phrases), disk)
 
     def verbs(self, phrases: Sequence[str]) -> Tensor:
         return self._encode(phrases)
@@ -140,10 +155,20 @@ def _in_parts(encode: Callable[[Sequence[str]], Tensor], phrases: Sequence[str],
         raise VocabularyError(str(error)) from error
 
 
-def text_encoder(bundle: Bundle, head: str, clip: Any) -> TextEncoder:
-    """Return the head's text encoder on CLIP's device; raises `BundleError`."""
+def text_encoder(bundle: Bundle, head: str, clip: Any,
+                 keep: Optional[KeepText] = None) -> TextEncoder:
+    """
+    Return the head's text encoder on CLIP's device; raises `BundleError`.
+
+    keep: CLIP's own embeddings are also kept on disk, by the hash of its weights. LAIN's few new
+    phrases are not. An embedding from disk may differ in the last bits from one encoded together
+    with other phrases.
+    """
     if bundle.spec.heads[head].text == 'clip':
-        return ClipText(clip)
+        device = next(clip.parameters()).device
+        return ClipText(clip, keep and TextCache(
+            keep.directory, (bundle.spec.files['clip.safetensors'], str(bundle.spec.clip.config)),
+            device, keep.report))
     name = f'heads/{head}.text.safetensors'
     device = next(clip.parameters()).device
     tensors = {key: value.to(device) for key, value in bundle.tensors(name).items()}
