@@ -93,7 +93,7 @@ class BundleBench:
         self.device = choose_device(options.device)
         self.pipeline = HoiPipeline(bundle, str(self.device), options.head,
                                     PipelineOptions(triplet_threshold=0.0, masks=True),
-                                    EngineOptions('eager'))
+                                    engines=None)
         self.bundle, self.rounds = bundle, options.rounds
         self.prompts = self.pipeline.prompts.current
         self.notes: List[str] = []

@@ -125,7 +125,7 @@ def main(arguments=None) -> dict:
     from hoi_perception.runtime.pipeline import HoiPipeline
     report = {'machine': machine(), 'threads': options.threads}
     pipeline = HoiPipeline(options.bundle or default_bundle_path(), options.device)
-    report['model'] = pipeline.model_id
+    report['model'], report['engines'] = pipeline.model_id, pipeline.engines.summary()
     jpegs = demo_jpegs(options.frames)
     report['jpeg_decoding_640x480_ms'] = jpeg_decoding(jpegs)
     frames = [decode_compressed('jpeg', data) for data in jpegs]

@@ -19,13 +19,21 @@ Include it several times with different namespaces for several robots or model b
 """
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, EmitEvent, GroupAction, RegisterEventHandler
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    ExecuteProcess,
+    GroupAction,
+    OpaqueFunction,
+    RegisterEventHandler,
+)
+from launch.conditions import IfCondition, UnlessCondition
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node, PushRosNamespace, SetParameter
 from launch_ros.parameter_descriptions import ParameterValue
-from launch_ros.substitutions import FindPackageShare
+from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
 ARGUMENTS = (
     DeclareLaunchArgument(
@@ -49,6 +57,18 @@ ARGUMENTS = (
         'head', default_value='',
         description="Interaction head of the bundle; empty = the bundle's default."),
     DeclareLaunchArgument(
+        'engine', default_value='auto', choices=['auto', 'eager', 'aoti', 'openvino', 'tensorrt'],
+        description='What runs the networks; auto = the fastest that was built, else eager.'),
+    DeclareLaunchArgument(
+        'precision', default_value='auto', choices=['auto', 'fp32', 'bf16', 'fp16'],
+        description='Arithmetic of the engines.'),
+    DeclareLaunchArgument(
+        'engine_build', default_value='false', choices=['true', 'false'],
+        description='Build missing engines before the node runs, which takes minutes.'),
+    DeclareLaunchArgument(
+        'build_only', default_value='false', choices=['true', 'false'],
+        description='Build the engines of the bundle and end, with exit code 1 if one fails.'),
+    DeclareLaunchArgument(
         'overlay', default_value='true', choices=['true', 'false'],
         description='Draw results on the frame while someone listens to overlay.'),
     DeclareLaunchArgument(
@@ -63,6 +83,23 @@ ARGUMENTS = (
 )
 
 
+def _build(context):
+    """Return the process of `hoi engine build`; the launch ends with it."""
+    given = {name: LaunchConfiguration(name).perform(context)
+             for name in ('bundle', 'head', 'engine', 'precision')}
+    process = ExecuteProcess(output='screen', cmd=[
+        ExecutableInPackage('hoi', 'hoi_perception'), 'engine', 'build',
+        *([given['bundle']] if given['bundle'] else []),
+        *(['--head', given['head']] if given['head'] else []),
+        '--backend', given['engine'], '--precision', given['precision']])
+
+    def ended(event, context):
+        if event.returncode:  # an exception is what gives `ros2 launch` exit code 1
+            raise RuntimeError(f'hoi engine build ended with exit code {event.returncode}')
+        return [EmitEvent(event=Shutdown(reason='the engines are built'))]
+    return [RegisterEventHandler(OnProcessExit(target_action=process, on_exit=ended)), process]
+
+
 def generate_launch_description() -> LaunchDescription:
     """Return the node in its namespace; the launch ends when the node does."""
     def text(name):
@@ -74,12 +111,16 @@ def generate_launch_description() -> LaunchDescription:
         package='hoi_perception', executable='hoi_node', name='hoi_node', output='screen',
         parameters=[LaunchConfiguration('params_file'), {
             'bundle': text('bundle'), 'head': text('head'), 'overlay': switch('overlay'),
-            'autostart': switch('autostart'), 'image_transport': text('image_transport')}],
+            'autostart': switch('autostart'), 'image_transport': text('image_transport'),
+            'engine': text('engine'), 'precision': text('precision'),
+            'engine_build': switch('engine_build')}],
         remappings=[('image', LaunchConfiguration('image'))],
         arguments=['--ros-args', '--log-level', LaunchConfiguration('log_level')])
     return LaunchDescription([
         *ARGUMENTS,
-        GroupAction([
+        OpaqueFunction(function=_build,
+                       condition=IfCondition(LaunchConfiguration('build_only'))),
+        GroupAction(condition=UnlessCondition(LaunchConfiguration('build_only')), actions=[
             PushRosNamespace(LaunchConfiguration('namespace')),
             SetParameter('use_sim_time', switch('use_sim_time')),
             node]),

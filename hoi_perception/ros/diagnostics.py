@@ -15,7 +15,7 @@
 """The node's health as `diagnostic_msgs/DiagnosticArray`."""
 
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Tuple
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from hoi_perception.ros.statistics import Snapshot
@@ -51,6 +51,25 @@ def model_status(node: str, state: str, health: ModelHealth, failure: str) -> Di
     return _status(level, f'{node}: model', message, health.device, {
         'state': state, 'model': health.model_id, 'device': health.device,
         'prompt_version': health.prompt_version, 'verbs': health.verbs})
+
+
+def engine_status(node: str, hardware: str, report: Any,
+                  eager_calls: Mapping[str, int]) -> DiagnosticStatus:
+    """
+    Return what runs the networks and why; a warning where an engine cannot be used.
+
+    report: an `EngineReport`. eager_calls: by network, calls in shapes without an engine.
+    """
+    values: Dict[str, object] = {}
+    for graph in report.graphs:
+        values[f'{graph.name}.{graph.bucket}'] = f'{graph.backend} {graph.precision}'
+        values[f'{graph.name}.{graph.bucket}.reason'] = graph.reason
+    values.update({f'{name}.eager_calls': count for name, count in eager_calls.items()})
+    values.update({f'warning.{n}': text for n, text in enumerate(report.warnings, 1)})
+    if report.warnings:
+        return _status(DiagnosticStatus.WARN, f'{node}: engines', report.warnings[0], hardware,
+                       values)
+    return _status(DiagnosticStatus.OK, f'{node}: engines', str(report), hardware, values)
 
 
 class CameraHealth:

@@ -18,7 +18,7 @@ import time
 from typing import Any, List
 
 from diagnostic_msgs.msg import DiagnosticArray
-from hoi_perception.ros.diagnostics import CameraHealth, model_status, ModelHealth
+from hoi_perception.ros.diagnostics import CameraHealth, engine_status, model_status, ModelHealth
 from rclpy.clock import Clock, ClockType
 
 
@@ -58,4 +58,8 @@ class Health:
             message.status.append(watch.status(
                 time.monotonic(), node.state == 'active', camera.statistics.snapshot(),
                 node.count_publishers(camera.image_topic)))
+        if pipeline is not None:
+            message.status.append(engine_status(
+                node.get_fully_qualified_name(), self._device(), pipeline.engines,
+                pipeline.eager_calls))
         self._publisher.publish(message)

@@ -155,11 +155,12 @@ class HoiNode(LifecycleNode):
         from hoi_perception.ros.worker import warm_up
         from hoi_perception.runtime.bundle import default_bundle_path
         from hoi_perception.runtime.pipeline import HoiPipeline
+        from hoi_perception.runtime.stage_engines import EngineOptions
         bundle = settings.bundle or default_bundle_path()
         self.get_logger().info(f'loading {bundle} ...')
-        self.pipeline = HoiPipeline(bundle, settings.device, settings.head or None)
+        self.pipeline = HoiPipeline(bundle, settings.device, settings.head or None,
+                                    engines=None)
         self._set_options()
-        warm_ms = warm_up(self.pipeline, settings.instances_source == 'topic')
         self._vocabulary = self.create_publisher(
             Vocabulary, 'vocabulary', qos.latched(), qos_overriding_options=qos.overridable())
         self._changer = VerbChanger(
@@ -169,6 +170,9 @@ class HoiNode(LifecycleNode):
             self._changer.apply(settings.verbs, settings.template)
         else:
             self._publish_vocabulary(self.pipeline.prompts.current)
+        self._use_engines(EngineOptions(settings.engine, settings.precision,
+                                        settings.engine_build, report=self.get_logger().info))
+        warm_ms = warm_up(self.pipeline, settings.instances_source == 'topic')
         self._set_verbs = self.create_service(SetVerbs, '~/set_verbs', self._on_set_verbs)
         self._query = QueryService(self)
         names = () if settings.cameras == ('',) else settings.cameras
@@ -177,6 +181,13 @@ class HoiNode(LifecycleNode):
         self.get_logger().info(
             f'{self.pipeline.model_id} is ready on {self.pipeline.device} after '
             f'{time.monotonic() - started:.1f} s (warm-up {warm_ms:.0f} ms).')
+
+    def _use_engines(self, options: Any) -> None:
+        """Look for engines, or build them, for the bundle and the verbs there are now."""
+        report = self.pipeline.use_engines(options)
+        for sentence in report.warnings:
+            self.get_logger().warning(sentence)
+        self.get_logger().info(f'networks run with: {report}.')
 
     def _activate(self) -> None:
         from hoi_perception.ros.worker import FrameWorker

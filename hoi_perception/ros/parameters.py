@@ -89,6 +89,16 @@ class Settings:
         '', 'Directory of the model bundle; empty = the one that ships with the package.')
     head: str = _parameter('', "Interaction head of the bundle; empty = the bundle's default.")
     device: str = _parameter('auto', 'Where the networks run: auto, cpu, cuda or cuda:1.')
+    engine: str = _parameter(
+        'auto', 'What runs the networks. auto: the fastest engine that was built for this machine '
+        'and decides as eager does, else eager (plain PyTorch).',
+        choices=('auto', 'eager', 'aoti', 'openvino', 'tensorrt'))
+    precision: str = _parameter(
+        'auto', 'Arithmetic of the engines; auto = the fastest one built.',
+        choices=('auto', 'fp32', 'bf16', 'fp16'))
+    engine_build: bool = _parameter(
+        False, 'Build engines that are missing while configuring, which takes minutes; false = '
+        'only `hoi engine build` builds.')
     autostart: bool = _parameter(
         True, 'Configure and activate at start; false leaves that to lifecycle services.')
     cameras: Tuple[str, ...] = _parameter(

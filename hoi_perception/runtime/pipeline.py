@@ -128,14 +128,15 @@ class HoiPipeline:
     `options` may be replaced and prompts activated from any thread; a call works with the options
     and prompts it found when it began. Calls themselves must come from one thread at a time.
     engines: what runs the networks; by default engines that were built before and agree with
-    eager, and eager where there is none; nothing is compiled unasked. Raises `BundleError` when
+    eager, and eager where there is none; nothing is compiled unasked; None = `use_engines` will
+    be called. Raises `BundleError` when
     the bundle cannot be used, `FrameError` on a bad image.
     """
 
     def __init__(self, bundle: Union[str, Path, Bundle], device: str = 'auto',
                  head: Optional[str] = None,
                  options: PipelineOptions = PipelineOptions(),
-                 engines: EngineOptions = AUTO) -> None:
+                 engines: Optional[EngineOptions] = AUTO) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         self.device = choose_device(device)
         self.head = head or next(iter(self.bundle.spec.heads))
@@ -148,7 +149,8 @@ class HoiPipeline:
             self.bundle.spec.heads[self.head])
         self.model_id = f'{self.bundle.model_id}/{self.head}'
         self.engines = EngineReport()
-        self.use_engines(engines)
+        if engines is not None:
+            self.use_engines(engines)
 
     def use_engines(self, options: EngineOptions) -> EngineReport:
         """

@@ -32,7 +32,8 @@ def test_every_promised_argument_is_there_and_described(description):
     arguments = {a.name: a for a in description.get_launch_arguments()}
     assert set(arguments) == {
         'namespace', 'params_file', 'image', 'image_transport', 'bundle', 'head', 'overlay',
-        'use_sim_time', 'autostart', 'log_level'}
+        'use_sim_time', 'autostart', 'log_level', 'engine', 'precision', 'engine_build',
+        'build_only'}
     assert all(a.description for a in arguments.values())
 
 

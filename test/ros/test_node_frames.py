@@ -189,7 +189,7 @@ def test_diagnostics_come_once_a_second_also_without_frames(running):
     peer.spin(lambda: False, 3.2)
     assert 2 <= len(diagnostics) <= 4
     names = [status.name for status in diagnostics[-1].status]
-    assert names == ['/hoi/hoi_node: model', '/hoi/hoi_node: camera']
+    assert names == ['/hoi/hoi_node: model', '/hoi/hoi_node: camera', '/hoi/hoi_node: engines']
     values = {v.key: v.value for v in diagnostics[-1].status[1].values}
     assert int(values['frames_in']) == int(values['frames_out']) + int(values['dropped']) + int(
         values['bad'])
