@@ -75,22 +75,31 @@ class Instances:
     Detected people and objects as parallel arrays of length N.
 
     boxes: (N, 4) float32, source pixels. scores: (N,) float32 in 0..1. labels: (N,) int64 index
-    into `Vocabulary.objects`. track_ids: (N,) int64, 0 = not tracked.
+    into `Vocabulary.objects`. track_ids: (N,) int64, 0 = not tracked. positions, extents: (N, 3)
+    float32 centre and full size along x, y, z of the camera's optical frame in metres, NaN =
+    unknown.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
     labels: np.ndarray
     track_ids: np.ndarray = None  # type: ignore[assignment]
+    positions: np.ndarray = None  # type: ignore[assignment]
+    extents: np.ndarray = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         n = len(self.scores)
         ids = np.zeros(n, np.int64) if self.track_ids is None else self.track_ids
+        unknown = np.full((n, 3), np.nan, np.float32)
         for name, values, dtype, shape in (
                 ('boxes', self.boxes, np.float32, (n, 4)),
                 ('scores', self.scores, np.float32, (n,)),
                 ('labels', self.labels, np.int64, (n,)),
-                ('track_ids', ids, np.int64, (n,))):
+                ('track_ids', ids, np.int64, (n,)),
+                ('positions', unknown if self.positions is None else self.positions,
+                 np.float32, (n, 3)),
+                ('extents', unknown if self.extents is None else self.extents,
+                 np.float32, (n, 3))):
             try:
                 object.__setattr__(self, name, _frozen(values, dtype, shape))
             except ValueError as error:
@@ -106,7 +115,7 @@ class Instances:
     def take(self, rows: np.ndarray) -> 'Instances':
         """Return the instances of these rows, in their order."""
         return Instances(self.boxes[rows], self.scores[rows], self.labels[rows],
-                         self.track_ids[rows])
+                         self.track_ids[rows], self.positions[rows], self.extents[rows])
 
     def __len__(self) -> int:
         return len(self.scores)

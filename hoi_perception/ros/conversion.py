@@ -32,8 +32,6 @@ import numpy as np
 from pycocotools import mask as coco
 from std_msgs.msg import Header
 
-_UNKNOWN = np.full(3, np.nan, np.float32)
-
 
 def detections(scene: Scene, header: Header, frame_seq: int) -> HoiDetections:
     """Return instances and triplets of a scene."""
@@ -45,10 +43,10 @@ def detections(scene: Scene, header: Header, frame_seq: int) -> HoiDetections:
         instances=[
             Instance(x1=x1, y1=y1, x2=x2, y2=y2, score=score, label=label,
                      class_name=objects[label] if label != NONE else '', track_id=track,
-                     position=_UNKNOWN, extent=_UNKNOWN)
-            for (x1, y1, x2, y2), score, label, track in zip(
+                     position=position, extent=extent)
+            for (x1, y1, x2, y2), score, label, track, position, extent in zip(
                 instances.boxes.tolist(), instances.scores.tolist(), instances.labels.tolist(),
-                instances.track_ids.tolist())],
+                instances.track_ids.tolist(), instances.positions, instances.extents)],
         triplets=[
             HoiTriplet(human=human, object=thing, verb=verb, verb_name=verbs[verb].name,
                        score=score, interaction_id=identity)
@@ -79,8 +77,13 @@ def bitmap(message: MaskMessage) -> np.ndarray:
 
 
 def label_image(scene: Scene) -> np.ndarray:
-    """Return (height, width) uint16: 0 background, i + 1 = instance i, better scores on top."""
-    canvas = np.zeros((scene.height, scene.width), np.uint16)
+    """
+    Return (height, width): 0 background, i + 1 = instance i, better scores on top.
+
+    uint8 (mono8) where that holds every instance, else uint16 (mono16).
+    """
+    canvas = np.zeros((scene.height, scene.width),
+                      np.uint8 if len(scene.instances) < 256 else np.uint16)
     for mask in sorted((m for m in scene.masks if m.kind == MaskKind.INSTANCE),
                        key=lambda m: -m.owner):
         rows, columns = mask.bitmap.shape

@@ -13,14 +13,16 @@
 # limitations under the License.
 
 """
-Draw a scene on the frame it was computed from: masks, boxes, links and `verb score` labels.
+Draw a scene on the frame it was computed from: masks, boxes, links, ids and `verb score` labels.
 
-Pillow only, so that node, demo and command line draw the same picture everywhere.
+Pillow only, so that node, demo and command line draw the same picture everywhere. Labels never
+hide each other while there is room: all are laid out first, then drawn, and one that had to move
+away from what it names is tied to it by a thin line.
 """
 
 import colorsys
 from functools import lru_cache
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 from hoi_perception.core.scene import MaskKind, NONE, Scene
 import numpy as np
@@ -53,16 +55,17 @@ def _font(size: int):
 
 
 def draw_overlay(rgb: np.ndarray, scene: Scene, scale: float = 1.0,
-                 max_pairs: int = 12) -> np.ndarray:
+                 max_pairs: int = 12, status: str = '') -> np.ndarray:
     """
     Return a copy of the frame with the scene drawn on it, (H, W, 3) uint8 RGB.
 
     rgb: the frame, of the scene's width and height. scale: multiplies text and line size (1 suits
     viewing at full size). max_pairs: only the best pairs get a link and a label; at most
-    `VERBS_PER_PAIR` verbs are written for each.
+    `VERBS_PER_PAIR` verbs are written for each. status: a line for the top left corner, such as
+    that of `status_line`.
     """
     image = Image.fromarray(np.ascontiguousarray(rgb, np.uint8)).copy()
-    colours = _instance_colours(scene)
+    colours = instance_colours(scene)
     for mask in scene.masks:
         if (mask.kind == MaskKind.INSTANCE and 0 <= mask.owner < len(colours)
                 and mask.bitmap.size):
@@ -71,13 +74,23 @@ def draw_overlay(rgb: np.ndarray, scene: Scene, scale: float = 1.0,
     brush = _Brush(ImageDraw.Draw(image, 'RGBA'), image.size,
                    width=max(1, round(scale * max(2, side / 240))),
                    font=_font(max(8, round(scale * max(13, side / 30)))))
-    pairs = _pairs(scene, max_pairs)
+    pairs = pair_lines(scene, max_pairs)
+    if status:
+        brush.chip(0, 0, [status], HUMAN_COLOUR)
     _draw_boxes(brush, scene, colours, pairs)
     _draw_pairs(brush, scene, colours, pairs)
+    _draw_names(brush, scene, colours, pairs)
+    brush.finish()
     return np.array(image)
 
 
-def _instance_colours(scene: Scene) -> List[Colour]:
+def status_line(stages: Mapping[str, float], total: float, prompt_version: int) -> str:
+    """Return how long a frame took, in milliseconds; of the stages only those of a fifth up."""
+    slow = [f'{name} {spent:.0f}' for name, spent in stages.items() if spent >= total / 5]
+    return '  '.join([f'{total:.0f} ms', *slow, f'prompts v{prompt_version}'])
+
+
+def instance_colours(scene: Scene) -> List[Colour]:
     """People share one colour unless tracked; objects have one per track, else per class."""
     colours = []
     for label, track in zip(scene.instances.labels.tolist(), scene.instances.track_ids.tolist()):
@@ -97,7 +110,7 @@ def _tint(image: Image.Image, mask, colour: Colour) -> None:
     image.paste(colour, (mask.x, mask.y), Image.fromarray(alpha))
 
 
-def _pairs(scene: Scene, limit: int) -> Dict[Tuple[int, int], List[str]]:
+def pair_lines(scene: Scene, limit: int) -> Dict[Tuple[int, int], List[str]]:
     """Return the text lines of the best (human, object) pairs, in order of score."""
     pairs: Dict[Tuple[int, int], List[str]] = {}
     triplets = scene.triplets
@@ -112,14 +125,30 @@ def _pairs(scene: Scene, limit: int) -> Dict[Tuple[int, int], List[str]]:
     return pairs
 
 
+def instance_name(scene: Scene, index: int) -> str:
+    """Return the class of an instance in words, with its track id if it has one."""
+    label, track = int(scene.instances.labels[index]), int(scene.instances.track_ids[index])
+    name = scene.vocabulary.objects[label].replace('_', ' ') if label != NONE else 'unknown'
+    return f'{name} #{track}' if track else name
+
+
+class _Chip(NamedTuple):
+    """A plate of text, its place, and the point it belongs to."""
+
+    place: Box
+    anchor: Tuple[float, float]
+    lines: Sequence[str]
+    colour: Colour
+
+
 class _Brush:
-    """Draws lines, boxes and chips of one size and keeps chips from covering each other."""
+    """Draws lines and boxes at once, and chips of text at the end, none covering another."""
 
     def __init__(self, draw, size: Tuple[int, int], width: int, font) -> None:
         self.draw, self.size, self.width, self.font = draw, size, width, font
         left, top, right, bottom = font.getbbox('Ag0')
         self.line_height, self.pad = bottom + 2, max(2, (bottom - top) // 4)
-        self._chips: List[Box] = []
+        self._chips: List[_Chip] = []
 
     def box(self, box: Box, colour: Colour, width: int) -> None:
         last_x, last_y = self.size[0] - 1, self.size[1] - 1
@@ -136,52 +165,67 @@ class _Brush:
             self.draw.ellipse((x - r, y - r, x + r, y + r), fill=fill, outline=(0, 0, 0))
 
     def chip(self, x: float, y: float, lines: Sequence[str], colour: Colour) -> None:
-        """Write lines on a dark plate whose top left is near (x, y), inside the image."""
+        """Find a place near (x, y), inside the image, for lines on a dark plate."""
         width = max(self.font.getlength(line) for line in lines) + 3 * self.pad + self.width
         height = self.line_height * len(lines) + self.pad
-        box = self._free_place(x, y, width, height)
-        self._chips.append(box)
-        x1, y1, x2, y2 = box
-        self.draw.rectangle(box, fill=(16, 18, 24, CHIP_OPACITY))
-        self.draw.rectangle((x1, y1, x1 + self.width, y2), fill=colour)
-        for row, line in enumerate(lines):
+        place = self._free_place(x, y, width, height)
+        self._chips.append(_Chip(place, (x, y), lines, colour))
+
+    def finish(self) -> None:
+        """Draw the chips; their lines first, so that none crosses a text."""
+        for chip in self._chips:
+            x, y = chip.anchor
+            near_x = min(max(x, chip.place[0]), chip.place[2])
+            near_y = min(max(y, chip.place[1]), chip.place[3])
+            if abs(near_x - x) + abs(near_y - y) > self.line_height:
+                self.draw.line((x, y, near_x, near_y), fill=chip.colour, width=1)
+        for chip in self._chips:
+            self._plate(chip)
+
+    def _plate(self, chip: _Chip) -> None:
+        x1, y1, x2, y2 = chip.place
+        self.draw.rectangle(chip.place, fill=(16, 18, 24, CHIP_OPACITY))
+        self.draw.rectangle((x1, y1, x1 + self.width, y2), fill=chip.colour)
+        for row, line in enumerate(chip.lines):
             self.draw.text((x1 + self.width + self.pad, y1 + self.pad // 2 +
                             row * self.line_height), line, font=self.font,
                            fill=(255, 255, 255) if row == 0 else (205, 208, 214))
 
     def _free_place(self, x: float, y: float, width: float, height: float) -> Box:
-        """Step down, then up, until no earlier chip is covered; give up after a few tries."""
-        x = min(max(x, 0), max(self.size[0] - 1 - width, 0))
-        places: List[Box] = []
-        for step in (0, 1, -1, 2, -2, 3, -3, 4, -4):
-            top = min(max(y + step * (self.line_height + 2), 0),
-                      max(self.size[1] - 1 - height, 0))
-            box = (x, top, x + width, top + height)
-            if not any(_overlap(box, other) for other in self._chips):
-                return box
-            places.append(box)
-        return places[0]
+        """Return the nearest place that covers no earlier chip, else the least covering one."""
+        across, down = _STEPS[:, 0] * width / 2, _STEPS[:, 1] * (self.line_height + 2)
+        left = np.clip(x + across, 0, max(self.size[0] - 1 - width, 0))
+        top = np.clip(y + down, 0, max(self.size[1] - 1 - height, 0))
+        # Clipped places are far from where they were meant to be: sort by what came of them.
+        order = np.argsort(np.abs(left - x) + 2 * np.abs(top - y), kind='stable')
+        left, top = left[order], top[order]
+        taken = np.array([chip.place for chip in self._chips]).reshape(-1, 4)
+        covered = (_shared(left, width, taken[:, 0], taken[:, 2])
+                   * _shared(top, height, taken[:, 1], taken[:, 3])).sum(axis=1)
+        best = int(covered.argmin())
+        return (float(left[best]), float(top[best]), float(left[best] + width),
+                float(top[best] + height))
 
 
-def _overlap(a: Box, b: Box) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+_STEPS = np.array([(across, down) for down in range(-12, 13) for across in range(-4, 5)])
+"""Where a chip is tried, in half widths and in lines from the place it should have."""
+
+
+def _shared(start: np.ndarray, length: float, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return the overlap (n, m) of n intervals of one length with m others; a gap counts, too."""
+    first = np.maximum(start[:, None], low - 1)
+    return np.maximum(np.minimum(start[:, None] + length, high + 1) - first, 0)
 
 
 def _draw_boxes(brush: _Brush, scene: Scene, colours: Sequence[Colour], pairs) -> None:
-    """Outline every instance; those in no interaction thinly and without a name."""
+    """Outline every instance; those in no interaction thinly."""
     taking_part = {index for pair in pairs for index in pair}
     for index, box in enumerate(scene.instances.boxes.tolist()):
         brush.box(box, colours[index], brush.width if index in taking_part else 1)
-    for index in sorted(taking_part - {NONE}):
-        label = int(scene.instances.labels[index])
-        if label != scene.vocabulary.human:
-            x1, _, _, y2 = scene.instances.boxes[index].tolist()
-            brush.chip(x1, y2 + 1, [scene.vocabulary.objects[label].replace('_', ' ')],
-                       colours[index])
 
 
 def _draw_pairs(brush: _Brush, scene: Scene, colours: Sequence[Colour], pairs) -> None:
-    """Link people to objects, then write the verbs, so that no line crosses a text."""
+    """Link people to objects and write the verbs on the links."""
     boxes = scene.instances.boxes
     centres = ((boxes[:, :2] + boxes[:, 2:]) / 2).tolist()
     for human, thing in pairs:
@@ -194,3 +238,14 @@ def _draw_pairs(brush: _Brush, scene: Scene, colours: Sequence[Colour], pairs) -
             x = (centres[human][0] + centres[thing][0]) / 2 + 2 * brush.width
             y = (centres[human][1] + centres[thing][1]) / 2 - brush.line_height / 2
         brush.chip(x, y, lines, colours[human if thing == NONE else thing])
+
+
+def _draw_names(brush: _Brush, scene: Scene, colours: Sequence[Colour], pairs) -> None:
+    """Name what takes part: objects below their box, people (only if tracked) above it."""
+    for index in sorted({index for pair in pairs for index in pair} - {NONE}):
+        x1, y1, _, y2 = scene.instances.boxes[index].tolist()
+        if scene.instances.labels[index] != scene.vocabulary.human:
+            brush.chip(x1, y2 + 1, [instance_name(scene, index)], colours[index])
+        elif scene.instances.track_ids[index]:
+            brush.chip(x1, y1 - brush.line_height - brush.pad, [instance_name(scene, index)],
+                       colours[index])
