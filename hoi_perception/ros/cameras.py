@@ -22,6 +22,8 @@ from builtin_interfaces.msg import Time
 from hoi_msgs.msg import HoiDetections, HoiEvent, HoiMasks, Instances, StageLatencies
 from hoi_perception.core.scene import Scene
 from hoi_perception.ros import qos
+from hoi_perception.ros.depth import DepthTopics
+from hoi_perception.ros.detections_2d import Detection2DArray, MISSING
 from hoi_perception.ros.matching import StampMatcher
 from hoi_perception.ros.parameters import Settings
 from hoi_perception.ros.statistics import CameraStatistics, Explainer
@@ -29,6 +31,7 @@ from hoi_perception.runtime.events import Timeline
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
+from visualization_msgs.msg import MarkerArray
 
 _NANOSECONDS = 1000000000
 
@@ -93,11 +96,20 @@ class Camera:
         self.events = publisher(HoiEvent, 'events', qos.events())
         self.overlay = publisher(Image, 'overlay')
         self.label_image = publisher(Image, 'label_image')
+        self.markers = publisher(MarkerArray, 'markers')
+        self.detections_2d: Any = None
+        if settings.detections_2d and Detection2DArray is None:
+            explainer.explain('detections_2d', MISSING)
+        elif settings.detections_2d:
+            self.detections_2d = publisher(Detection2DArray, 'detections_2d')
+        self.depth = DepthTopics(node, prefix) if settings.depth else None
 
     def start(self, accept: Callable[[Arrival], None]) -> None:
         """Subscribe; `accept` is called in the executor with every frame that is complete."""
         self._accept, self.newest = accept, None
         compressed = self._settings.image_transport == 'compressed'
+        if self.depth is not None:
+            self.depth.start()
         self._subscriptions.append(self._node.create_subscription(
             CompressedImage if compressed else Image, self.image_topic, self._on_image,
             qos.sensor(), qos_overriding_options=qos.overridable()))
@@ -111,13 +123,16 @@ class Camera:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
+        if self.depth is not None:
+            self.depth.stop()
         self.statistics.dropped('deactivated', self._matcher.clear())
 
     def destroy(self) -> None:
         """Remove the publishers."""
         for publisher in (self.detections, self.masks, self.latency, self.events, self.overlay,
-                          self.label_image):
-            self._node.destroy_lifecycle_publisher(publisher)
+                          self.label_image, self.markers, self.detections_2d):
+            if publisher is not None:
+                self._node.destroy_lifecycle_publisher(publisher)
 
     def explain(self, kind: str, sentence: str) -> None:
         """Log what is wrong with this camera, once per kind and minute."""

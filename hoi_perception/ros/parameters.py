@@ -167,6 +167,15 @@ class Settings:
     overlay: bool = _parameter(
         True, 'Draw results on the frame, on the topic overlay, while someone listens.',
         live=True)
+    depth: bool = _parameter(
+        False, 'Subscribe to depth (aligned to the image, 16UC1 in mm or 32FC1 in m) and '
+        'camera_info, and give instances their position and extent.')
+    depth_tolerance: float = _parameter(
+        0.02, 'Seconds by which the stamps of an image and its depth image may differ.',
+        live=True, minimum=0.0, maximum=1.0)
+    detections_2d: bool = _parameter(
+        False, 'Publish the instances also as vision_msgs/Detection2DArray on detections_2d, '
+        'where vision_msgs is installed.')
 
 
 ROWS: Dict[str, Row] = {f.name: f.metadata['row'] for f in fields(Settings)}

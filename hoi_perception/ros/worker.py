@@ -22,11 +22,13 @@ from hoi_perception.core.errors import FrameError
 from hoi_perception.core.scene import Instances, Scene
 from hoi_perception.ros import conversion, images
 from hoi_perception.ros.cameras import Arrival, Camera, Seen
+from hoi_perception.ros.detections_2d import detections_2d
 from hoi_perception.ros.events import follow
 from hoi_perception.ros.mailbox import Mailbox
+from hoi_perception.ros.markers import markers
 from hoi_perception.ros.parameters import Settings
 from hoi_perception.ros.verbs import VerbChanger
-from hoi_perception.runtime.overlay import draw_overlay
+from hoi_perception.runtime.overlay import draw_overlay, status_line
 import numpy as np
 
 
@@ -99,8 +101,11 @@ class FrameWorker:
         scene, events = follow(camera, result.scene, header, arrival.frame_seq, settings,
                                self._pipeline.bundle.spec.thresholds)
         followed = time.perf_counter()
+        scene = self._place(camera, settings, header, scene)
+        placed = time.perf_counter()
         detections = conversion.detections(scene, header, arrival.frame_seq)
         masks = conversion.masks(scene, header, arrival.frame_seq) if settings.masks else None
+        boxes_2d = None if camera.detections_2d is None else detections_2d(scene, header)
         converted = time.perf_counter()
         with self._publishing:
             if self._stopping.is_set():
@@ -110,18 +115,22 @@ class FrameWorker:
             camera.detections.publish(detections)
             if masks is not None:
                 camera.masks.publish(masks)
+            if boxes_2d is not None:
+                camera.detections_2d.publish(boxes_2d)
             for event in events:
                 camera.events.publish(event)
             published = time.perf_counter()
             stages = {'decode': 1e3 * (decoded - started), **result.stages,
                       'track': 1e3 * (followed - computed),
-                      'convert': 1e3 * (converted - followed),
+                      **({'depth': 1e3 * (placed - followed)} if camera.depth else {}),
+                      'convert': 1e3 * (converted - placed),
                       'publish': 1e3 * (published - converted)}
             total = 1e3 * (time.monotonic() - arrival.arrived)
             camera.statistics.answered(stages, total)
             camera.latency.publish(conversion.latencies(
                 stages, total, self._age_ms(header.stamp), header, arrival.frame_seq))
-        self._show(camera, settings, header, rgb, scene)
+        self._show(camera, settings, header, rgb, scene,
+                   status_line(stages, total, scene.prompt_version))
 
     def _boxes(self, camera: Camera, message) -> Instances:
         known = self._changer.learn(conversion.class_names(message))
@@ -132,16 +141,33 @@ class FrameWorker:
                            f'instances are not used: {faults[0]}')
         return found
 
+    def _place(self, camera: Camera, settings: Settings, header, scene: Scene) -> Scene:
+        """Give instances their position, if there is depth; without it they are as good."""
+        if camera.depth is None:
+            return scene
+        try:
+            return camera.depth.place(scene, header.stamp, settings.depth_tolerance)
+        except FrameError as error:
+            camera.explain(error.kind, f'positions are unknown ({error.kind}): {error}')
+            return scene
+
     def _show(self, camera: Camera, settings: Settings, header, rgb: np.ndarray,
-              scene: Scene) -> None:
+              scene: Scene, status: str) -> None:
         """Publish pictures for those who look at them, on the very frame computed."""
-        pictures = []
+        shown: List[Any] = []
         if settings.overlay and camera.overlay.get_subscription_count():
-            pictures.append((camera.overlay, 'rgb8', draw_overlay(rgb, scene)))
+            shown.append((camera.overlay, images.encode(
+                draw_overlay(rgb, scene, status=status), 'rgb8', header)))
         if camera.label_image.get_subscription_count():
-            pictures.append((camera.label_image, '16UC1', conversion.label_image(scene)))
-        for publisher, encoding, pixels in pictures:
-            message = images.encode(np.ascontiguousarray(pixels), encoding, header)
+            labels = conversion.label_image(scene)
+            shown.append((camera.label_image, images.encode(
+                labels, 'mono8' if labels.itemsize == 1 else 'mono16', header)))
+        if camera.markers.get_subscription_count():
+            if camera.depth is None:
+                camera.explain('markers', 'markers are drawn where instances have a position, '
+                               'and that needs depth: start the node with depth:=true.')
+            shown.append((camera.markers, markers(scene, header)))
+        for publisher, message in shown:
             with self._publishing:
                 if self._stopping.is_set():
                     return

@@ -86,8 +86,8 @@ def draw_overlay(rgb: np.ndarray, scene: Scene, scale: float = 1.0,
 
 def status_line(stages: Mapping[str, float], total: float, prompt_version: int) -> str:
     """Return how long a frame took, in milliseconds; of the stages only those of a fifth up."""
-    slow = [f'{name} {spent:.0f}' for name, spent in stages.items() if spent >= total / 5]
-    return '  '.join([f'{total:.0f} ms', *slow, f'prompts v{prompt_version}'])
+    slow = ', '.join(f'{name} {ms:.0f}' for name, ms in stages.items() if ms >= total / 5)
+    return f'{total:.0f} ms{f" ({slow})" if slow else ""}, prompts v{prompt_version}'
 
 
 def instance_colours(scene: Scene) -> List[Colour]:
