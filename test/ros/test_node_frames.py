@@ -152,9 +152,9 @@ def test_pictures_are_published_only_while_someone_looks(running):
     assert overlay[-1].header == sent.header
     assert (overlay[-1].encoding, overlay[-1].width, overlay[-1].height) == ('rgb8', 200, 120)
     assert bytes(overlay[-1].data) != picture(200, 120, seed=4).tobytes()
-    values = np.frombuffer(labels[-1].data, np.uint16).reshape(120, 200)
+    values = np.frombuffer(labels[-1].data, np.uint8).reshape(120, 200)
     answer = peer.answer(image(501, picture(200, 120, seed=4)))
-    assert labels[-1].encoding == '16UC1'
+    assert labels[-1].encoding == 'mono8'
     assert 0 < values.max() <= len(answer.instances)
     peer.unlisten('overlay')
     peer.unlisten('label_image')
