@@ -14,7 +14,7 @@
 
 """Which instances may interact: selection, enumeration and the pair budget."""
 
-from typing import NamedTuple, Sequence, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -60,9 +60,17 @@ def enumerate_pairs(is_human: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     return human, thing
 
 
-def candidate_pairs(scores: np.ndarray, is_human: np.ndarray, budget: int) -> Pairs:
-    """Enumerate the pairs and keep the `budget` ones of highest score product."""
+def candidate_pairs(scores: np.ndarray, is_human: np.ndarray, budget: int,
+                    is_object: Optional[np.ndarray] = None) -> Pairs:
+    """
+    Enumerate the pairs and keep the `budget` ones of highest score product.
+
+    is_object: (n,) bool, which instances may be the object of a pair; None = all.
+    """
     human, thing = enumerate_pairs(is_human)
+    if is_object is not None:
+        wanted = is_object[thing]
+        human, thing = human[wanted], thing[wanted]
     order = np.argsort(-scores[human] * scores[thing], kind='stable')[:budget]
     return Pairs(human[order], thing[order], len(human) - len(order))
 

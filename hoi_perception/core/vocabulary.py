@@ -117,6 +117,11 @@ def _clean_name(raw: str, what: str, entry: str) -> str:
     return name
 
 
+def same_name(name: str) -> str:
+    """Return what 'Wine_glass' and 'wine glass', the same name to people, have in common."""
+    return name.casefold().replace('_', ' ').strip()
+
+
 def parse_verbs(entries: Sequence[str], phrases: Optional[dict] = None) -> Tuple[Verb, ...]:
     """
     Read verbs as users type them: `'ride'` or `'push: cart, stroller'`.

@@ -14,7 +14,7 @@
 
 """From pairs to scored triplets: interaction head, verbs, detector priors."""
 
-from typing import Callable, Dict, List, NamedTuple, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from hoi_perception.core.errors import BundleError, HoiError
 from hoi_perception.core.scene import NONE
@@ -178,17 +178,24 @@ class InteractStage:
             run = self.module
         return Ranked(*run(*(getattr(x, name) for name in self.module.inputs)))
 
-    def verdicts(self, ranked: Ranked, prompts: PromptSet, threshold: float,
-                 count: int) -> List[Verdict]:
-        """Copy the entries to the host (one synchronisation), keep the `count` best if valid."""
-        host = torch.stack([ranked.scores.double(), ranked.pair.double(),
-                            ranked.row.double()])[..., :count].cpu().numpy()
+    def verdicts(self, ranked: Ranked, prompts: PromptSet, threshold: float, count: int,
+                 wanted: Optional[np.ndarray] = None) -> List[Verdict]:
+        """
+        Copy the entries to the host (one synchronisation), keep the `count` best if valid.
+
+        wanted: (verbs,) bool, those to keep; None = all.
+        """
+        host = torch.stack([ranked.scores.double(), ranked.pair.double(), ranked.row.double()]
+                           )[..., :count if wanted is None else None].cpu().numpy()
         if not np.isfinite(host[0]).all():
             raise HoiError('the interaction head returned NaN or infinity: its weights or the '
                            'device are at fault; check the bundle with `hoi bundle verify`.')
         scores, pair = host[0], host[1].astype(np.int64)
         verb = prompts.verb_of_row[host[2].astype(np.int64)]
         keep = (scores > 0) & (scores >= threshold) & (verb != NONE)
+        if wanted is not None:
+            keep &= wanted[verb]
+            keep &= keep.cumsum(axis=1) <= count
         return [Verdict(pair[i, k], verb[i, k], scores[i, k]) for i, k in enumerate(keep)]
 
     def _on_device(self, exponents: Tuple[float, float]) -> Tensor:

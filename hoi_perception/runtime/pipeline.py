@@ -19,6 +19,7 @@ Node, replay, `hoi detect`, evaluation and tests all call this one object.
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 import math
 from pathlib import Path
 import time
@@ -29,7 +30,7 @@ from hoi_perception.core.errors import BundleError, HoiError
 from hoi_perception.core.masks import triplet_masks
 from hoi_perception.core.pairs import bucket_for, candidate_pairs, Pairs, select_instances
 from hoi_perception.core.scene import Instances, Mask, NONE, Scene, Triplets
-from hoi_perception.core.vocabulary import Vocabulary
+from hoi_perception.core.vocabulary import same_name, Vocabulary
 from hoi_perception.networks.detection import Detections
 from hoi_perception.runtime.bundle import Bundle
 from hoi_perception.runtime.detect_stage import check_instances, DetectStage, Found
@@ -39,7 +40,7 @@ from hoi_perception.runtime.pair_batch import Chosen, instance_bucket, pack_pair
 from hoi_perception.runtime.preprocess import check_rgb, Placement
 from hoi_perception.runtime.prompts import PromptSet, PromptStore
 from hoi_perception.runtime.stage_engines import AUTO, EngineOptions, EngineReport, StageEngines
-from hoi_perception.runtime.text import text_encoder
+from hoi_perception.runtime.text import KeepText, text_encoder
 import numpy as np
 import torch
 
@@ -54,7 +55,9 @@ class PipelineOptions:
     instance_threshold, triplet_threshold: scores in 0..1. max_triplets: most triplets per frame.
     pair_budget: most pairs scored per frame, at most the largest bucket. max_humans, max_objects,
     min_per_side: bounds of the selection (UPT: 15, 15, 3). masks: instance, union and
-    intersection masks. human_exponent, object_exponent: powers of the detector's scores.
+    intersection masks. human_exponent, object_exponent: powers of the detector's scores. classes:
+    only objects of these names are kept and paired, people are always kept. verbs: only triplets
+    with these are kept, of the best ones that there are without.
     """
 
     instance_threshold: Optional[float] = None
@@ -67,6 +70,8 @@ class PipelineOptions:
     masks: bool = True
     human_exponent: Optional[float] = None
     object_exponent: Optional[float] = None
+    classes: Optional[Tuple[str, ...]] = None
+    verbs: Optional[Tuple[str, ...]] = None
 
     def __post_init__(self) -> None:
         for name, low, high in (('instance_threshold', 0, 1), ('triplet_threshold', 0, 1),
@@ -116,6 +121,20 @@ def _given(value: Optional[float]) -> Optional[float]:
     return None if value is None or (isinstance(value, float) and math.isnan(value)) else value
 
 
+@lru_cache(maxsize=8)
+def _wanted(names: Tuple[str, ...], chosen: Tuple[str, ...]) -> np.ndarray:
+    """Return which of the names are among the chosen ones, (n,) bool."""
+    keys = {same_name(name) for name in chosen}
+    return np.array([same_name(name) in keys for name in names], dtype=bool)
+
+
+def _only(found: Found, wanted: np.ndarray, human: int) -> Found:
+    """Return the people, and the objects of the wanted classes."""
+    labels = found.instances.labels
+    kept = np.flatnonzero(wanted[labels] | (labels == human))
+    return Found(found.instances.take(kept), found.rows[kept])
+
+
 def _or(value: Optional[float], default: float) -> float:
     given = _given(value)
     return default if given is None else given
@@ -129,14 +148,16 @@ class HoiPipeline:
     and prompts it found when it began. Calls themselves must come from one thread at a time.
     engines: what runs the networks; by default engines that were built before and agree with
     eager, and eager where there is none; nothing is compiled unasked; None = `use_engines` will
-    be called. Raises `BundleError` when
-    the bundle cannot be used, `FrameError` on a bad image.
+    be called. keep_text: where to keep text embeddings; None = nowhere, so that results depend on
+    nothing that ran before. Raises `BundleError` when the bundle cannot be used, `FrameError` on
+    a bad image.
     """
 
     def __init__(self, bundle: Union[str, Path, Bundle], device: str = 'auto',
                  head: Optional[str] = None,
                  options: PipelineOptions = PipelineOptions(),
-                 engines: Optional[EngineOptions] = AUTO) -> None:
+                 engines: Optional[EngineOptions] = AUTO,
+                 keep_text: Optional[KeepText] = None) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         self.device = choose_device(device)
         self.head = head or next(iter(self.bundle.spec.heads))
@@ -145,7 +166,7 @@ class HoiPipeline:
         self._interact = InteractStage(self.bundle, self.head, self.device)
         self._check_queries()
         self.prompts = PromptStore(
-            text_encoder(self.bundle, self.head, self._interact.clip), self.bundle.spec,
+            text_encoder(self.bundle, self.head, self._interact.clip, keep_text), self.bundle.spec,
             self.bundle.spec.heads[self.head])
         self.model_id = f'{self.bundle.model_id}/{self.head}'
         self.engines = EngineReport()
@@ -231,10 +252,15 @@ class HoiPipeline:
                 found, placement, source = detected[i]
             else:
                 found = Found(item, np.arange(len(item)))
-            kept = self._select(found.instances, prompts.vocabulary.human, options)
+            words = prompts.vocabulary
+            wanted = None if options.classes is None else _wanted(words.objects, options.classes)
+            if wanted is not None:
+                found = _only(found, wanted, words.human)
+            kept = self._select(found.instances, words.human, options)
             chosen = found.instances.take(kept)
-            pairs = candidate_pairs(chosen.scores, chosen.labels == prompts.vocabulary.human,
-                                    self._budget(options))
+            pairs = candidate_pairs(chosen.scores, chosen.labels == words.human,
+                                    self._budget(options),
+                                    None if wanted is None else wanted[chosen.labels])
             picture = resized[i] if self._interact.after_detector else image
             frames.append(_Frame(width, height, picture, placement, found.rows[kept], chosen,
                                  pairs, source))
@@ -262,7 +288,9 @@ class HoiPipeline:
         clock.lap('select')
         ranked = stage.rank(stage.inputs(pixels, batch, prompts, self._exponents(options)))
         threshold = _or(options.triplet_threshold, spec.thresholds.triplet)
-        verdicts = stage.verdicts(ranked, prompts, threshold, options.max_triplets)
+        wanted = None if options.verbs is None else _wanted(
+            prompts.vocabulary.verb_names, options.verbs)
+        verdicts = stage.verdicts(ranked, prompts, threshold, options.max_triplets, wanted)
         clock.lap('interact')
         return list(verdicts)
 

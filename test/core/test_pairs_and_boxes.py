@@ -65,6 +65,13 @@ def test_pairs_are_all_ordered_ones_with_a_human_first_best_prior_first():
     assert (len(short.human), short.dropped) == (3, 1)
 
 
+def test_only_wanted_instances_are_the_object_of_a_pair():
+    pairs = candidate_pairs(np.array([.9, .8, .5, .4]), np.array([True, True, False, False]), 10,
+                            np.array([False, False, True, False]))
+    assert list(zip(pairs.human, pairs.object)) == [(0, 2), (1, 2)]
+    assert pairs.dropped == 0
+
+
 @pytest.mark.parametrize(('count', 'bucket'), [(0, 16), (16, 16), (17, 64), (435, 435),
                                                (999, 435)])
 def test_the_smallest_bucket_that_fits_is_taken(count, bucket):

@@ -170,6 +170,33 @@ def test_thresholds_and_limits_act_live(pipeline):
     assert len(pipeline(_image()).triplets) == 3
 
 
+def test_a_class_filter_keeps_people_and_only_the_wanted_objects(pipeline):
+    everything = pipeline(_image())
+    names = {everything.vocabulary.objects[label] for label in everything.instances.labels}
+    assert len(names) > 2, 'the test needs several classes'
+    pipeline.options = PipelineOptions(classes=('Cup',))
+    scene = pipeline(_image())
+    _check(scene)
+    assert {scene.vocabulary.objects[label] for label in scene.instances.labels} == {
+        'person', 'cup'}
+    things = scene.instances.labels[scene.triplets.object]
+    assert len(things) and {scene.vocabulary.objects[label] for label in things} == {'cup'}
+    pipeline.options = PipelineOptions(classes=('no such thing',))
+    assert len(pipeline(_image()).triplets) == 0
+
+
+def test_a_verb_filter_leaves_the_other_triplets_as_they_are(pipeline):
+    pipeline.options = PipelineOptions(max_triplets=200, triplet_threshold=0.0)
+    everything = pipeline(_image()).triplets
+    ride = everything.verb == 0
+    assert 3 < ride.sum() < len(ride)
+    pipeline.options = PipelineOptions(max_triplets=3, triplet_threshold=0.0, verbs=('Ride',))
+    scene = pipeline(_image())
+    _check(scene)
+    assert scene.triplets.verb.tolist() == [0, 0, 0]
+    np.testing.assert_allclose(scene.triplets.scores, everything.scores[ride][:3])
+
+
 def test_exponents_weigh_the_detectors_scores(pipeline):
     pipeline.options = PipelineOptions(human_exponent=0.0, object_exponent=0.0)
     flat = pipeline(_image(), GIVEN)
