@@ -25,8 +25,10 @@ from hoi_perception.ros import qos
 from hoi_perception.ros.depth import DepthTopics
 from hoi_perception.ros.detections_2d import Detection2DArray, MISSING
 from hoi_perception.ros.matching import StampMatcher
+from hoi_perception.ros.pacing import RateLimit, StampWatch
 from hoi_perception.ros.parameters import Settings
 from hoi_perception.ros.statistics import CameraStatistics, Explainer
+from hoi_perception.ros.troubles import incompatible_listener, incompatible_publisher
 from hoi_perception.runtime.events import Timeline
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CompressedImage, Image
@@ -68,7 +70,13 @@ def stamp_fault(stamp: Time) -> Tuple[str, str]:
 
 
 class Camera:
-    """Publishers live from construction to `destroy`, subscriptions between start and stop."""
+    """
+    Publishers live from construction to `destroy`.
+
+    Between `start` and `stop` the camera is subscribed to while it is enabled and, where input is
+    lazy, someone listens. `paused` says why it is not; incompatible: the explanation of the last
+    publisher that cannot be heard; since: monotonic time of the subscription.
+    """
 
     def __init__(self, node: LifecycleNode, name: str, settings: Settings,
                  explainer: Explainer) -> None:
@@ -77,19 +85,25 @@ class Camera:
         # Written by the worker; `newest` is read by the executor.
         self.timeline = Timeline()
         self.newest: Optional[Seen] = None
+        self.paused, self.incompatible, self.since = 'the node is not active', '', 0.0
         self._node, self._settings, self._explainer = node, settings, explainer
         self._matcher = StampMatcher(settings.instances_buffer)
+        self._limit, self._stamps = RateLimit(), StampWatch()
         self._subscriptions: List[Any] = []
-        self._accept: Callable[[Arrival], None] = lambda arrival: None
-        self.image_topic = node.resolve_topic_name(f'{prefix}image')
-        if settings.image_transport == 'compressed':
-            self.image_topic += '/compressed'
+        self._accept: Optional[Callable[[Arrival], None]] = None
+        self._compressed = (settings.image_transport == 'compressed'
+                            or name != '' and name in settings.compressed_cameras)
+        self._plain_topic = node.resolve_topic_name(f'{prefix}image')
         self._boxes_topic = f'{prefix}instances'
 
         def publisher(kind, topic, profile=None):
+            name = node.resolve_topic_name(prefix + topic)
             return node.create_lifecycle_publisher(
                 kind, prefix + topic, profile or qos.result(),
-                qos_overriding_options=qos.overridable())
+                qos_overriding_options=qos.overridable(),
+                event_callbacks=qos.PublisherEventCallbacks(
+                    incompatible_qos=lambda event: self._explainer.explain(
+                        f'listener of {name}', incompatible_listener(node, name, event))))
         self.detections = publisher(HoiDetections, 'detections')
         self.masks = publisher(HoiMasks, 'masks')
         self.latency = publisher(StageLatencies, 'latency')
@@ -103,36 +117,91 @@ class Camera:
         elif settings.detections_2d:
             self.detections_2d = publisher(Detection2DArray, 'detections_2d')
         self.depth = DepthTopics(node, prefix) if settings.depth else None
+        self._publishers = [self.detections, self.masks, self.latency, self.events, self.overlay,
+                            self.label_image, self.markers]
+        if self.detections_2d is not None:
+            self._publishers.append(self.detections_2d)
+
+    @property
+    def image_topic(self) -> str:
+        """The topic that is subscribed to, in full."""
+        return self._plain_topic + ('/compressed' if self._compressed else '')
+
+    @property
+    def image_type(self) -> str:
+        """The message type that is subscribed to."""
+        return f'sensor_msgs/msg/{"CompressedImage" if self._compressed else "Image"}'
+
+    @property
+    def other_topic(self) -> str:
+        """The topic of the transport that is not used."""
+        return self._plain_topic + ('' if self._compressed else '/compressed')
 
     def start(self, accept: Callable[[Arrival], None]) -> None:
         """Subscribe; `accept` is called in the executor with every frame that is complete."""
         self._accept, self.newest = accept, None
-        compressed = self._settings.image_transport == 'compressed'
+        self.update(self._settings)
+
+    def stop(self) -> None:
+        """Unsubscribe; frames that still wait for their boxes are given up."""
+        self._accept = None
+        self.update(self._settings)
+
+    def update(self, settings: Settings) -> None:
+        """Follow the parameters and the listeners; call it in the executor, now and then."""
+        self._settings = settings
+        self.paused = self._pause(settings)
+        if self.paused and self._subscriptions:
+            for subscription in self._subscriptions:
+                self._node.destroy_subscription(subscription)
+            self._subscriptions.clear()
+            if self.depth is not None:
+                self.depth.stop()
+            self.statistics.dropped('deactivated', self._matcher.clear())
+        elif not self.paused and not self._subscriptions:
+            self._subscribe()
+
+    def _pause(self, settings: Settings) -> str:
+        if self._accept is None:
+            return 'the node is not active'
+        if not settings.enabled:
+            return 'the parameter enabled is false'
+        if self.name and self.name in settings.disabled_cameras:
+            return 'it is one of disabled_cameras'
+        if settings.lazy and not any(p.get_subscription_count() for p in self._publishers):
+            return 'nobody listens to its results and the parameter lazy is true'
+        return ''
+
+    def _subscribe(self) -> None:
+        self.incompatible, self.since = '', time.monotonic()
+        self._stamps = StampWatch()
         if self.depth is not None:
             self.depth.start()
-        self._subscriptions.append(self._node.create_subscription(
-            CompressedImage if compressed else Image, self.image_topic, self._on_image,
-            qos.sensor(), qos_overriding_options=qos.overridable()))
+        try:
+            self._subscribe_image(message_lost=lambda event: self.statistics.lost(
+                event.total_count_change))
+        except qos.UnsupportedEventTypeError:  # not every middleware tells what it lost
+            self._subscribe_image()
         if self._settings.instances_source == 'topic':
             self._subscriptions.append(self._node.create_subscription(
                 Instances, self._boxes_topic, self._on_boxes, qos.boxes(),
                 qos_overriding_options=qos.overridable()))
 
-    def stop(self) -> None:
-        """Unsubscribe; frames that still wait for their boxes are given up."""
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
-        self._subscriptions.clear()
-        if self.depth is not None:
-            self.depth.stop()
-        self.statistics.dropped('deactivated', self._matcher.clear())
+    def _subscribe_image(self, **events: Callable[[Any], None]) -> None:
+        self._subscriptions.append(self._node.create_subscription(
+            CompressedImage if self._compressed else Image, self.image_topic, self._on_image,
+            qos.sensor(), qos_overriding_options=qos.overridable(),
+            event_callbacks=qos.SubscriptionEventCallbacks(
+                incompatible_qos=self._on_incompatible, **events)))
+
+    def _on_incompatible(self, event) -> None:
+        self.incompatible = incompatible_publisher(self._node, self.image_topic, event)
+        self._explainer.explain(f'{self.name} incompatible', self.incompatible)
 
     def destroy(self) -> None:
         """Remove the publishers."""
-        for publisher in (self.detections, self.masks, self.latency, self.events, self.overlay,
-                          self.label_image, self.markers, self.detections_2d):
-            if publisher is not None:
-                self._node.destroy_lifecycle_publisher(publisher)
+        for publisher in self._publishers:
+            self._node.destroy_lifecycle_publisher(publisher)
 
     def explain(self, kind: str, sentence: str) -> None:
         """Log what is wrong with this camera, once per kind and minute."""
@@ -140,15 +209,34 @@ class Camera:
 
     def _on_image(self, message) -> None:
         arrival = Arrival(message, self.statistics.arrived(), time.monotonic())
-        kind, sentence = stamp_fault(message.header.stamp)
-        if kind:
+        stamp = message.header.stamp
+        kind, sentence = stamp_fault(stamp)
+        if not kind:
+            self._watch_time(stamp.sec * _NANOSECONDS + stamp.nanosec)
+        else:
             # The pixels are good: the frame is answered with the very stamp it came with.
             self.statistics.odd_stamp(kind)
             self.explain(f'stamp {kind}', f'{sentence}; results carry it unchanged, but nothing '
                          'can be matched in time: mend the camera driver.')
-        if self._settings.instances_source != 'topic':
-            self._accept(arrival)
-            return
+        if not self._limit.admits(arrival.arrived, self._settings.max_rate):
+            self.statistics.dropped('rate_limit')
+        elif self._settings.instances_source != 'topic':
+            self._take(arrival)
+        else:
+            self._match(message, arrival)
+
+    def _watch_time(self, stamp_ns: int) -> None:
+        """Begin anew where time jumps back: old boxes must not meet new frames."""
+        back_s = self._stamps.jumped_back_s(stamp_ns)
+        if back_s:
+            self.statistics.odd_stamp('jumped_back')
+            self.statistics.dropped('time_jump', self._matcher.clear())
+            self.explain('time', (
+                f'the stamps jump back by {back_s:.3f} s (a bag that starts again, or a clock '
+                'that was set): tracks, interactions and waiting frames begin anew; if this is no '
+                'bag, synchronize the clock of the camera before it starts.'))
+
+    def _match(self, message, arrival: Arrival) -> None:
         before = self._matcher.dropped_frames
         match = self._matcher.add_frame(self._key(message), arrival)
         self._count_unmatched(self._matcher.dropped_frames - before)
@@ -164,8 +252,12 @@ class Camera:
     def _key(message) -> Tuple[int, int]:
         return message.header.stamp.sec, message.header.stamp.nanosec
 
+    def _take(self, arrival: Arrival) -> None:
+        if self._accept is not None:
+            self._accept(arrival)
+
     def _accept_pair(self, arrival: Arrival, boxes: Instances) -> None:
-        self._accept(Arrival(arrival.message, arrival.frame_seq, arrival.arrived, boxes))
+        self._take(Arrival(arrival.message, arrival.frame_seq, arrival.arrived, boxes))
 
     def _count_unmatched(self, count: int) -> None:
         if count:

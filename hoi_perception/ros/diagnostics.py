@@ -14,23 +14,28 @@
 
 """The node's health as `diagnostic_msgs/DiagnosticArray`."""
 
-from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Tuple
+from dataclasses import dataclass, field
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from hoi_perception.ros.statistics import Snapshot
-
-STALE_AFTER_S = 3.0
+from hoi_perception.ros.troubles import Trouble
 
 
 @dataclass(frozen=True)
 class ModelHealth:
-    """What the model is and which verbs it looks for; empty where nothing is configured."""
+    """
+    What the model is and which verbs it looks for; empty where nothing is configured.
+
+    hardware: name of the GPU, or cpu. memory_mib: of a GPU, by what the number means.
+    """
 
     model_id: str = ''
     device: str = ''
     prompt_version: int = 0
     verbs: int = 0
+    hardware: str = ''
+    memory_mib: Mapping[str, int] = field(default_factory=dict)
 
 
 def _status(level: bytes, name: str, message: str, hardware: str,
@@ -40,17 +45,21 @@ def _status(level: bytes, name: str, message: str, hardware: str,
         values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
 
 
-def model_status(node: str, state: str, health: ModelHealth, failure: str) -> DiagnosticStatus:
+def model_status(node: str, state: str, health: ModelHealth, failure: str,
+                 trouble: Optional[Trouble] = None) -> DiagnosticStatus:
     """Return the state of node and model; an error while the last transition failed."""
     if failure:
         level, message = DiagnosticStatus.ERROR, failure
+    elif trouble is not None:
+        level, message = DiagnosticStatus.WARN, trouble.sentence
     elif state == 'active':
         level, message = DiagnosticStatus.OK, 'looking for interactions'
     else:
         level, message = DiagnosticStatus.OK, f'not running: the node is {state}'
-    return _status(level, f'{node}: model', message, health.device, {
+    return _status(level, f'{node}: model', message, health.hardware, {
         'state': state, 'model': health.model_id, 'device': health.device,
-        'prompt_version': health.prompt_version, 'verbs': health.verbs})
+        'prompt_version': health.prompt_version, 'verbs': health.verbs,
+        **{f'gpu_memory.{kind}_mib': size for kind, size in health.memory_mib.items()}})
 
 
 def engine_status(node: str, hardware: str, report: Any,
@@ -78,14 +87,23 @@ class CameraHealth:
     def __init__(self, node: str, name: str, topic: str, hardware: str) -> None:
         self._title = f'{node}: camera {name}' if name else f'{node}: camera'
         self._topic, self._hardware = topic, hardware
-        self._last: Tuple[float, int, int, int] = (0.0, 0, 0, 0)
+        self._last = (0.0, 0, 0)
+        self._before: Mapping[str, int] = {}
 
-    def status(self, now: float, active: bool, seen: Snapshot,
-               publishers: int) -> DiagnosticStatus:
-        """Return rate, drops, defects and latency; `now` by the monotonic clock in seconds."""
-        bad = sum(seen.bad.values())
-        before, frames_in, frames_out, old_bad = self._last
-        self._last = now, seen.frames_in, seen.frames_out, bad
+    def status(self, now: float, paused: str, seen: Snapshot, publishers: int,
+               trouble: Optional[Trouble]) -> DiagnosticStatus:
+        """
+        Return rate, drops, defects and latency.
+
+        now: by the monotonic clock in seconds. paused: why nothing is subscribed to, or empty.
+        trouble: why no frame comes in.
+        """
+        before, frames_in, frames_out = self._last
+        self._last = now, seen.frames_in, seen.frames_out
+        counted = {**seen.bad, **{f'dropped {kind}': n for kind, n in seen.dropped.items()},
+                   **{f'stamp {kind}': n for kind, n in seen.odd_stamps.items()}}
+        new = {kind: n - self._before.get(kind, 0) for kind, n in counted.items()}
+        self._before = counted
         span = max(now - before, 1e-6) if before else 0.0
         values: Dict[str, object] = {
             'topic': self._topic,
@@ -94,27 +112,41 @@ class CameraHealth:
             'rate_out_hz': f'{(seen.frames_out - frames_out) / span:.2f}' if span else '0.00',
             'idle_s': '' if seen.idle_s is None else f'{seen.idle_s:.1f}',
             'frames_in': seen.frames_in, 'frames_out': seen.frames_out,
-            'dropped': sum(seen.dropped.values()), 'bad': bad, 'bad_boxes': seen.bad_boxes}
+            'dropped': sum(seen.dropped.values()), 'bad': sum(seen.bad.values()),
+            'bad_boxes': seen.bad_boxes, 'lost_by_middleware': seen.lost}
         for group, counters in (('dropped', seen.dropped), ('bad', seen.bad),
                                 ('stamp', seen.odd_stamps)):
             values.update({f'{group}.{kind}': n for kind, n in sorted(counters.items())})
         for stage, (p50, p95) in seen.percentiles.items():
             values[f'latency.{stage}.p50_ms'] = f'{p50:.2f}'
             values[f'latency.{stage}.p95_ms'] = f'{p95:.2f}'
-        level, message = self._judge(active, seen, publishers, bad - old_bad)
+        level, message = self._judge(paused, seen, trouble, new)
         return _status(level, self._title, message, self._hardware, values)
 
-    def _judge(self, active: bool, seen: Snapshot, publishers: int,
-               new_bad: int) -> Tuple[bytes, str]:
-        if not active:
-            return DiagnosticStatus.OK, 'not subscribed: the node is not active'
-        if not publishers:
+    def _judge(self, paused: str, seen: Snapshot, trouble: Optional[Trouble],
+               new: Mapping[str, int]) -> Tuple[bytes, str]:
+        if paused:
+            return DiagnosticStatus.OK, f'not subscribed: {paused}'
+        if trouble is not None:
+            return (DiagnosticStatus.STALE if trouble.kind == 'silent'
+                    else DiagnosticStatus.WARN), trouble.sentence
+        if new.get('failed'):
+            return DiagnosticStatus.ERROR, (
+                f'{new["failed"]} frames made the model fail since the last report: the log has '
+                'the error; if it stays, start the process again.')
+        bad = sorted(kind for kind in seen.bad if new[kind])
+        if bad:
             return DiagnosticStatus.WARN, (
-                f'nobody publishes {self._topic}: start the camera or remap the topic')
-        if seen.idle_s is None or seen.idle_s > STALE_AFTER_S:
-            return DiagnosticStatus.STALE, f'{self._topic} has a publisher but no frame comes'
-        if new_bad:
-            kinds: List[str] = sorted(seen.bad)
+                f'{sum(new[kind] for kind in bad)} unusable frames since the last report '
+                f'({", ".join(bad)}) on {self._topic}: the log has the reason.')
+        if new.get('dropped too_old'):
             return DiagnosticStatus.WARN, (
-                f'{new_bad} unusable frames in the last second ({", ".join(kinds)} so far)')
+                f'{new["dropped too_old"]} frames of {self._topic} were older than max_age: '
+                'synchronize the clocks, set use_sim_time for a bag, or raise max_age.')
+        if new.get('stamp future'):
+            return DiagnosticStatus.WARN, (
+                f'stamps of {self._topic} lie in the future: synchronize the clocks, or set '
+                'use_sim_time alike on both sides.')
+        if seen.idle_s is None:
+            return DiagnosticStatus.OK, f'waiting for the first frame on {self._topic}'
         return DiagnosticStatus.OK, 'frames are answered'

@@ -15,7 +15,7 @@
 """
 The one-slot mailbox between executor and worker: the newest frame of each camera wins.
 
-No ROS in here; the executor puts, the worker takes, cameras are served in turn.
+No ROS in here; the executor puts, the worker takes; the camera served longest ago comes first.
 """
 
 import threading
@@ -27,7 +27,8 @@ class Mailbox:
 
     def __init__(self, cameras: int) -> None:
         self._slots: List[Any] = [None] * cameras
-        self._next = 0
+        self._turn = 0
+        self._served = [0] * cameras
         self._closed = False
         self._condition = threading.Condition()
 
@@ -48,13 +49,14 @@ class Mailbox:
                 lambda: self._closed or any(slot is not None for slot in self._slots), timeout)
             if self._closed:
                 return None
-            count = len(self._slots)
-            for camera in ((self._next + step) % count for step in range(count)):
-                if self._slots[camera] is not None:
-                    item, self._slots[camera] = self._slots[camera], None
-                    self._next = (camera + 1) % count  # the others come first next time
-                    return camera, item
-        return None
+            waiting = [n for n, slot in enumerate(self._slots) if slot is not None]
+            if not waiting:
+                return None
+            camera = min(waiting, key=self._served.__getitem__)
+            self._turn += 1
+            self._served[camera] = self._turn
+            item, self._slots[camera] = self._slots[camera], None
+        return camera, item
 
     def close(self) -> List[int]:
         """Wake the taker for good; return the cameras whose last item nobody took."""

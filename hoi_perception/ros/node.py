@@ -22,7 +22,7 @@ and parameter calls wait.
 
 from dataclasses import replace
 import time
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, List, Mapping, Optional, Tuple
 
 from hoi_msgs.msg import Vocabulary
 from hoi_msgs.srv import SetVerbs
@@ -35,10 +35,12 @@ from hoi_perception.ros.statistics import Explainer
 from hoi_perception.ros.verbs import VerbChanger
 from hoi_perception.ros.waiting import answer_when, Answered
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 _DEACTIVATE_S = 30.0
+_LISTENERS_S = 0.2
 
 
 class HoiNode(LifecycleNode):
@@ -68,6 +70,9 @@ class HoiNode(LifecycleNode):
         if self._apply_after:
             self.add_post_set_parameters_callback(self._apply)
         self._guard_transitions()
+        # Polled, because matched events of publishers are newer than Humble.
+        self._listeners = self.create_timer(_LISTENERS_S, self._update_cameras,
+                                            clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._health = Health(self)
 
     @property
@@ -154,12 +159,15 @@ class HoiNode(LifecycleNode):
         # Imported here so that a node that is asked for its parameters answers at once.
         from hoi_perception.ros.worker import warm_up
         from hoi_perception.runtime.bundle import default_bundle_path
+        from hoi_perception.runtime.engines.places import cache_directory
         from hoi_perception.runtime.pipeline import HoiPipeline
         from hoi_perception.runtime.stage_engines import EngineOptions
+        from hoi_perception.runtime.text import KeepText
         bundle = settings.bundle or default_bundle_path()
         self.get_logger().info(f'loading {bundle} ...')
         self.pipeline = HoiPipeline(bundle, settings.device, settings.head or None,
-                                    engines=None)
+                                    engines=None, keep_text=KeepText(
+                                        cache_directory() / 'text', self.get_logger().warning))
         self._set_options()
         self._vocabulary = self.create_publisher(
             Vocabulary, 'vocabulary', qos.latched(), qos_overriding_options=qos.overridable())
@@ -248,10 +256,24 @@ class HoiNode(LifecycleNode):
 
     def _on_set_parameters(self, changed: List[Parameter]) -> SetParametersResult:
         """Only judge: another callback may still refuse; rclpy has checked type and range."""
-        reason = parameters.refusal(changed, self.settings)
+        reason = parameters.refusal(changed, self.settings) or self._unknown_names(
+            {p.name: p.value for p in changed})
         if not reason and not self._apply_after:  # Humble: ours is the only callback
             self._apply(changed)
         return SetParametersResult(successful=not reason, reason=reason)
+
+    def _unknown_names(self, values: Mapping[str, Any]) -> str:
+        """Return why these filters make no sense: they name what the model does not look for."""
+        if self.pipeline is None:
+            return ''
+        words, known = self.pipeline.vocabulary, {}
+        if self.settings.instances_source == 'detector':
+            known['class_filter'] = words.objects
+        if 'verbs' not in values:  # else they are about to change
+            known['verb_filter'] = words.verb_names
+        reasons = (parameters.unknown_name(name, values[name], known[name])
+                   for name in known if values.get(name))
+        return next(filter(None, reasons), '')
 
     def _apply(self, changed: List[Parameter]) -> None:
         values = {p.name: tuple(p.value) if isinstance(p.value, (list, tuple)) else p.value
@@ -262,8 +284,13 @@ class HoiNode(LifecycleNode):
         if self.pipeline is None:
             return
         self._set_options()
+        self._update_cameras()
         if 'verbs' in values or 'template' in values:
             self._changer.request(self.settings.verbs, self.settings.template)
+
+    def _update_cameras(self) -> None:
+        for camera in self.cameras:
+            camera.update(self.settings)
 
     def _set_options(self) -> None:
         now = self.settings
@@ -272,7 +299,8 @@ class HoiNode(LifecycleNode):
             instance_threshold=now.instance_threshold if now.instance_threshold >= 0 else None,
             triplet_threshold=now.triplet_threshold if now.triplet_threshold >= 0 else None,
             max_triplets=now.max_triplets, pair_budget=now.pair_budget or None,
-            max_humans=now.max_humans, max_objects=now.max_objects, masks=now.masks)
+            max_humans=now.max_humans, max_objects=now.max_objects, masks=now.masks,
+            classes=_names(now.class_filter), verbs=_names(now.verb_filter))
 
     async def _on_set_verbs(self, request: SetVerbs.Request,
                             response: SetVerbs.Response) -> SetVerbs.Response:
@@ -302,9 +330,17 @@ class HoiNode(LifecycleNode):
             self._explainer.explain(f'approximate {prompts.approximate}', (
                 f'{", ".join(prompts.approximate)}: the head was trained with learned text that '
                 'these were not part of; their embeddings are approximations.'))
+        lost = self._unknown_names({'class_filter': self.settings.class_filter,
+                                    'verb_filter': self.settings.verb_filter})
+        if lost:
+            self._explainer.explain(lost, lost)
         if self._vocabulary is not None and self.context.ok():
             self._vocabulary.publish(conversion.vocabulary(
                 prompts.vocabulary, prompts.version, self.pipeline.model_id,
                 self.get_clock().now().to_msg()))
             self.get_logger().info(
                 f'prompt version {prompts.version}: {len(prompts.vocabulary.verbs)} verbs.')
+
+
+def _names(value: Tuple[str, ...]) -> Optional[Tuple[str, ...]]:
+    return None if value == ('',) else value

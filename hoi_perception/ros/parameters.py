@@ -17,14 +17,15 @@ The parameters of the node: one table drives declaration, descriptor, range, che
 
 Each field of `Settings` is one parameter; its default gives the type. A parameter is either live
 (a change holds from the next frame on) or read only after start.
+`python -m hoi_perception.ros.parameters` prints the reference.
 """
 
 from dataclasses import dataclass, field, fields, replace
 import difflib
-from typing import Any, Callable, Dict, Iterable, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Optional, Sequence, Tuple
 
 from hoi_perception.core.errors import HoiError
-from hoi_perception.core.vocabulary import check_template, parse_verbs
+from hoi_perception.core.vocabulary import check_template, parse_verbs, same_name
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import NameValidationException
 from rclpy.node import Node
@@ -63,6 +64,11 @@ def _check_cameras(value: Tuple[str, ...]) -> None:
         except NameValidationException as error:
             raise HoiError(f'camera {name!r} is no ROS name: {str(error).splitlines()[0]}') \
                 from error
+
+
+def _check_names(value: Tuple[str, ...]) -> None:
+    if value != ('',) and (not value or not all(name.strip() for name in value)):
+        raise HoiError("name at least one and leave none empty; [''] alone means all.")
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,8 @@ class Settings:
     image_transport: str = _parameter(
         'raw', "raw: sensor_msgs/Image; compressed: sensor_msgs/CompressedImage on the image "
         "topic's name with /compressed added.", choices=('raw', 'compressed'))
+    compressed_cameras: Tuple[str, ...] = _parameter(
+        ('',), "Cameras that send compressed images although image_transport is raw; [''] = none.")
     instances_source: str = _parameter(
         'detector', "detector: the bundle's own detector finds people and objects; topic: boxes "
         "come from the robot's detector on the topic instances, with the image's stamp.",
@@ -123,6 +131,13 @@ class Settings:
     template: str = _parameter(
         '', "Prompt sentence with {verb}, {article}, {object}; empty = the bundle's.",
         live=True, check=_check_template)
+    class_filter: Tuple[str, ...] = _parameter(
+        ('',), "Only objects of these classes are published and paired with people, who are "
+        "always published themselves; [''] = all.", live=True, check=_check_names)
+    verb_filter: Tuple[str, ...] = _parameter(
+        ('',), "Only interactions with these of the active verbs are published; [''] = all. "
+        'Scores stay as they are; to look for other verbs set verbs.',
+        live=True, check=_check_names)
     instance_threshold: float = _parameter(
         -1.0, "Least score of an instance, 0..1; -1 = the bundle's.",
         live=True, minimum=-1.0, maximum=1.0)
@@ -141,6 +156,20 @@ class Settings:
     max_objects: int = _parameter(
         15, 'At most this many objects per frame, the best ones.',
         live=True, minimum=1, maximum=100)
+    enabled: bool = _parameter(
+        True, 'False pauses all cameras: they are not even subscribed to.', live=True)
+    disabled_cameras: Tuple[str, ...] = _parameter(
+        ('',), "Cameras that are paused and not subscribed to; [''] = none.", live=True)
+    lazy: bool = _parameter(
+        False, 'Subscribe to a camera only while someone listens to one of its results; ~/query '
+        'then answers from the last frame there was.', live=True)
+    max_rate: float = _parameter(
+        0.0, 'At most this many frames per second and camera are computed; 0 = as many as can be.',
+        live=True, minimum=0.0, maximum=1000.0)
+    max_age: float = _parameter(
+        0.0, 'Frames that are older than this many seconds when their turn comes are dropped and '
+        'counted, by the stamp and the clock of the node; 0 = none.',
+        live=True, minimum=0.0, maximum=3600.0)
     track: bool = _parameter(
         True, 'Give instances and interactions ids, and publish events; false ends the events '
         'under way.', live=True)
@@ -229,6 +258,18 @@ def check(name: str, value: Any) -> None:
             raise ParameterError(f'{name} cannot be {shown}: {error}') from error
 
 
+def unknown_name(name: str, value: Iterable[str], known: Sequence[str]) -> str:
+    """Return why a filter cannot have this value with the names there are, or an empty string."""
+    there = {same_name(word) for word in known}
+    for wanted in value or ():
+        if wanted and same_name(wanted) not in there:
+            close = difflib.get_close_matches(wanted, known, 1)
+            hint = f'did you mean {close[0]!r}?' if close else (
+                f'known are {", ".join(known[:20])}{", ..." if len(known) > 20 else "."}')
+            return f'{name} cannot name {wanted!r}, which is not looked for: {hint}'
+    return ''
+
+
 def _plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, (list, tuple)) else value
 
@@ -238,6 +279,12 @@ def _check_together(settings: Settings) -> None:
         raise ParameterError(
             f'event_off cannot be {settings.event_off} with event_on at {settings.event_on}: an '
             'interaction must not end at a score at which it can begin.')
+    for name in ('compressed_cameras', 'disabled_cameras'):
+        for camera in getattr(settings, name):
+            if camera and camera not in settings.cameras:
+                raise ParameterError(
+                    f'{name} cannot be {list(getattr(settings, name))}: {camera!r} is none of the '
+                    f'cameras {list(settings.cameras)}.')
 
 
 def refusal(parameters: Iterable[Parameter], now: Settings) -> str:
@@ -276,3 +323,7 @@ def reference() -> str:
         lines.append(f'| `{name}` | {kind} | `{shown}` | {span} | '
                      f'{"yes" if row.live else "no"} | {row.description} |')
     return '\n'.join(lines)
+
+
+if __name__ == '__main__':
+    print(reference())

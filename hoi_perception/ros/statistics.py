@@ -16,6 +16,7 @@
 
 from collections import Counter, deque
 from dataclasses import dataclass
+import math
 import threading
 import time
 from typing import Callable, Deque, Dict, Optional, Tuple
@@ -31,8 +32,10 @@ class Snapshot:
     """
     Counters since configure; every frame in is out, dropped, bad or still on its way.
 
-    odd_stamps: accepted frames by what is odd about their stamp. percentiles: stage name to
-    (p50, p95) in milliseconds over the last frames. idle_s: seconds since the last frame came,
+    odd_stamps: accepted frames by what is odd about their stamp. lost: frames that the middleware
+    lost before they came in, where it tells. percentiles: stage name to
+    (p50, p95) in milliseconds over the last frames; `age` is that of the image when its result was
+    published, by its stamp. idle_s: seconds since the last frame came,
     None before the first.
     """
 
@@ -42,6 +45,7 @@ class Snapshot:
     bad: Dict[str, int]
     odd_stamps: Dict[str, int]
     bad_boxes: int
+    lost: int
     percentiles: Dict[str, Tuple[float, float]]
     idle_s: Optional[float]
 
@@ -51,7 +55,7 @@ class CameraStatistics:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._in = self._out = self._bad_boxes = 0
+        self._in = self._out = self._bad_boxes = self._lost = 0
         self._dropped: Counter[str] = Counter()
         self._bad: Counter[str] = Counter()
         self._odd: Counter[str] = Counter()
@@ -86,11 +90,17 @@ class CameraStatistics:
         with self._lock:
             self._bad_boxes += count
 
-    def answered(self, stages: Dict[str, float], total: float) -> None:
-        """Count a published result with its stage times in milliseconds."""
+    def lost(self, count: int) -> None:
+        """Count frames that the middleware says it has lost."""
+        with self._lock:
+            self._lost += count
+
+    def answered(self, stages: Dict[str, float], total: float, age: float) -> None:
+        """Count a published result with its stage times and age (NaN = unknown), milliseconds."""
+        times = {**stages, 'total': total, **({} if math.isnan(age) else {'age': age})}
         with self._lock:
             self._out += 1
-            for name, milliseconds in (*stages.items(), ('total', total)):
+            for name, milliseconds in times.items():
                 self._stages.setdefault(name, deque(maxlen=_WINDOW)).append(milliseconds)
 
     def snapshot(self) -> Snapshot:
@@ -99,7 +109,7 @@ class CameraStatistics:
             stages = {name: list(values) for name, values in self._stages.items()}
             idle = None if self._last is None else time.monotonic() - self._last
             parts = (self._in, self._out, dict(self._dropped), dict(self._bad), dict(self._odd),
-                     self._bad_boxes)
+                     self._bad_boxes, self._lost)
         percentiles = {name: tuple(np.percentile(values, (50, 95)).tolist())
                        for name, values in stages.items()}
         return Snapshot(*parts, percentiles, idle)

@@ -26,7 +26,9 @@ from hoi_perception.ros.detections_2d import detections_2d
 from hoi_perception.ros.events import follow
 from hoi_perception.ros.mailbox import Mailbox
 from hoi_perception.ros.markers import markers
+from hoi_perception.ros.pacing import age_s, FUTURE_S
 from hoi_perception.ros.parameters import Settings
+from hoi_perception.ros.troubles import in_the_future, too_old
 from hoi_perception.ros.verbs import VerbChanger
 from hoi_perception.runtime.overlay import draw_overlay, status_line
 import numpy as np
@@ -80,7 +82,8 @@ class FrameWorker:
                 return
             camera, arrival = self._cameras[taken[0]], taken[1]
             try:
-                self._answer(camera, arrival)
+                if self._in_time(camera, arrival):
+                    self._answer(camera, arrival)
             except FrameError as error:
                 camera.statistics.bad(error.kind)
                 camera.explain(error.kind, f'frame not used ({error.kind}): {error}')
@@ -89,6 +92,18 @@ class FrameWorker:
                 self._on_failure(f'{camera.name} {type(error).__name__}',
                                  f'{camera.image_topic}: frame {arrival.frame_seq} failed: '
                                  f'{type(error).__name__}: {error}')
+
+    def _in_time(self, camera: Camera, arrival: Arrival) -> bool:
+        """Count and explain a frame that is too old, or whose stamp is ahead of the clock."""
+        age, limit = self._age_s(arrival.message.header.stamp), self._settings().max_age
+        if limit and age > limit:
+            camera.statistics.dropped('too_old')
+            camera.explain('too_old', too_old(age, limit))
+            return False
+        if age < -FUTURE_S:
+            camera.statistics.odd_stamp('future')
+            camera.explain('future', in_the_future(age))
+        return True
 
     def _answer(self, camera: Camera, arrival: Arrival) -> None:
         settings, header = self._settings(), arrival.message.header
@@ -126,9 +141,10 @@ class FrameWorker:
                       'convert': 1e3 * (converted - placed),
                       'publish': 1e3 * (published - converted)}
             total = 1e3 * (time.monotonic() - arrival.arrived)
-            camera.statistics.answered(stages, total)
+            age = 1e3 * self._age_s(header.stamp)
+            camera.statistics.answered(stages, total, age)
             camera.latency.publish(conversion.latencies(
-                stages, total, self._age_ms(header.stamp), header, arrival.frame_seq))
+                stages, total, age, header, arrival.frame_seq))
         self._show(camera, settings, header, rgb, scene,
                    status_line(stages, total, scene.prompt_version))
 
@@ -173,10 +189,8 @@ class FrameWorker:
                     return
                 publisher.publish(message)
 
-    def _age_ms(self, stamp) -> float:
-        if (stamp.sec == 0 and stamp.nanosec == 0) or stamp.sec < 0:
-            return float('nan')
-        return 1e3 * (self._clock_s() - stamp.sec - 1e-9 * stamp.nanosec)
+    def _age_s(self, stamp) -> float:
+        return age_s(stamp.sec, stamp.nanosec, self._clock_s())
 
 
 def warm_up(pipeline: Any, topic_boxes: bool) -> Optional[float]:

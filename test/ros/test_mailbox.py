@@ -35,6 +35,24 @@ def test_cameras_are_served_in_turn_however_fast_one_of_them_is():
     assert served == [0, 1, 2, 0, 1, 2]
 
 
+def test_a_slow_camera_gets_all_its_frames_and_fast_ones_share_the_rest():
+    box, served = Mailbox(3), [0, 0, 0]
+    for step in range(120):  # one frame is computed per step
+        for camera, period in enumerate((1, 6, 1)):
+            if step % period == 0:
+                box.put(camera, step)
+        served[box.take(0)[0]] += 1
+    assert served == [50, 20, 50]
+
+
+def test_a_dead_camera_holds_nobody_up():
+    box = Mailbox(3)
+    for step in range(4):
+        box.put(0, step)
+        box.put(2, step)
+        assert box.take(0)[0] == (0, 2)[step % 2]
+
+
 def test_closing_wakes_the_taker_and_reports_what_was_left():
     box, got = Mailbox(2), []
     taker = threading.Thread(target=lambda: got.append(box.take(10)))
