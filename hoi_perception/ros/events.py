@@ -62,6 +62,8 @@ def follow(camera: Camera, scene: Scene, header: Header, frame_seq: int, setting
         return scene, []
     moment = camera.timeline.update(scene, header.stamp.sec * _SECOND + header.stamp.nanosec,
                                     *rule(settings, thresholds))
+    if moment.note:  # the camera has said so itself unless it was paused meanwhile
+        camera.explain('time', moment.note)
     return moment.scene, [_message(event, header, frame_seq) for event in moment.events]
 
 
