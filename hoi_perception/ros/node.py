@@ -22,7 +22,7 @@ and parameter calls wait.
 
 from dataclasses import replace
 import time
-from typing import Any, Callable, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from hoi_msgs.msg import Vocabulary
 from hoi_msgs.srv import SetVerbs
@@ -266,7 +266,8 @@ class HoiNode(LifecycleNode):
         """Return why these filters make no sense: they name what the model does not look for."""
         if self.pipeline is None:
             return ''
-        words, known = self.pipeline.vocabulary, {}
+        words = self.pipeline.vocabulary
+        known: Dict[str, Tuple[str, ...]] = {}
         if self.settings.instances_source == 'detector':
             known['class_filter'] = words.objects
         if 'verbs' not in values:  # else they are about to change

@@ -14,7 +14,7 @@
 
 """What keeps frames or results from getting through: one sentence each, with topic and cure."""
 
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 from hoi_perception.ros.statistics import Snapshot
 from rclpy.qos import qos_policy_name_from_kind, QoSReliabilityPolicy
@@ -107,6 +107,6 @@ def _policy(event: Any) -> str:
 
 
 def _names(publishers: Any) -> str:
-    full: Callable[[Any], str] = lambda info: (  # noqa: E731
-        f'{info.node_namespace.rstrip("/")}/{info.node_name}')
-    return ', '.join(sorted({full(info) for info in publishers})) or 'a publisher'
+    names = {f'{info.node_namespace.rstrip("/")}/{info.node_name}' for info in publishers
+             if 'UNKNOWN' not in info.node_name}  # the middleware finds topics before nodes
+    return ', '.join(sorted(names)) or 'a node without a name'

@@ -166,7 +166,7 @@ def text_encoder(bundle: Bundle, head: str, clip: Any,
     """
     if bundle.spec.heads[head].text == 'clip':
         device = next(clip.parameters()).device
-        return ClipText(clip, keep and TextCache(
+        return ClipText(clip, None if keep is None else TextCache(
             keep.directory, (bundle.spec.files['clip.safetensors'], str(bundle.spec.clip.config)),
             device, keep.report))
     name = f'heads/{head}.text.safetensors'

@@ -17,7 +17,7 @@
 import hashlib
 import os
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, Sequence
+from typing import Callable, Dict, List, Mapping, Sequence, Set
 
 import numpy as np
 import torch
@@ -43,12 +43,13 @@ class TextCache:
         key = '\n'.join((str(_FORMAT), device.type, *encoder))
         self._directory = directory / hashlib.sha256(key.encode()).hexdigest()[:16]
         self._device, self._report = device, report
-        self._said: set = set()
+        self._said: Set[str] = set()
         self._room = _LIMIT - len(self._thin_out())
 
     def load(self, phrases: Sequence[str]) -> Dict[str, Tensor]:
         """Return the float32 rows (D,) of those phrases that are kept, on the device."""
-        found, damaged = {}, 0
+        found: Dict[str, Tensor] = {}
+        damaged = 0
         for phrase in phrases:
             try:
                 content = self._path(phrase).read_bytes()

@@ -293,9 +293,9 @@ def test_a_publisher_that_brings_nothing_is_explained(bench, kind, topic, expect
     bench.stranger = Peer(bench.domain)  # one participant cannot give a topic two types
     publisher = bench.stranger.node.create_publisher(kind, topic, RELIABLE)
     assert bench.peer.spin(lambda: bench.node.count_publishers(publisher.topic_name) > 0)
+    assert bench.peer.spin(lambda: words in trouble(bench, camera).sentence)
     found = trouble(bench, camera)
-    assert found.kind == expected
-    assert '/hoi/image' in found.sentence and words in found.sentence
+    assert found.kind == expected and '/hoi/image' in found.sentence
 
 
 def test_an_incompatible_publisher_is_explained_once_with_policy_and_cure(bench):
