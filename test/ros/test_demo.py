@@ -46,7 +46,9 @@ class Demo:
             command += ['--bundle', str(bundle.path)]
         self.process = subprocess.Popen(
             command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            start_new_session=True, env={**os.environ, MARK: self.mark, 'OMP_NUM_THREADS': '1'})
+            start_new_session=True, env={**os.environ, MARK: self.mark, 'OMP_NUM_THREADS': '1'},
+            # Where the tests themselves run in the background, SIGINT would be ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
     def finish(self):
         try:
