@@ -15,7 +15,14 @@
 import time
 
 from hoi_perception.core import Instances, Mask, MaskKind, NONE, Scene, Triplets, Verb, Vocabulary
-from hoi_perception.runtime.overlay import colour_of, draw_overlay, HUMAN_COLOUR
+from hoi_perception.runtime import overlay
+from hoi_perception.runtime.overlay import (
+    colour_of,
+    draw_overlay,
+    HUMAN_COLOUR,
+    instance_name,
+    status_line,
+)
 import numpy as np
 import pytest
 
@@ -86,6 +93,57 @@ def test_tracked_people_are_told_apart():
     boxes = [(100, 100, 200, 200), (300, 100, 400, 200)]
     drawn = draw_overlay(GREY, scene(boxes, [0, 0], track_ids=[1, 2]))
     assert tuple(drawn[150, 100]) != tuple(drawn[150, 300])
+
+
+def chips_of(crowd, monkeypatch, status=''):
+    """Return the text and place of every chip that is drawn."""
+    drawn = []
+    monkeypatch.setattr(overlay._Brush, '_plate', lambda brush, chip: drawn.append(chip))
+    draw_overlay(np.zeros((crowd.height, crowd.width, 3), np.uint8), crowd, status=status)
+    return drawn
+
+
+@pytest.mark.parametrize('size', [(640, 480), (1920, 1080)])
+@pytest.mark.parametrize('gap', [0.0, 0.02], ids=['all at one place', 'close together'])
+def test_labels_do_not_hide_each_other(size, gap, monkeypatch):
+    # Six people and six things around the middle, each pair with two verbs: 19 labels.
+    place = [0.4 + gap * i for i in range(6)]
+    boxes = np.array([(x, 0.4, x + 0.05, 0.6) for x in place + place]) * (*size, *size)
+    pairs = [(i, 6 + i, verb, 0.9) for i in range(6) for verb in (0, 1)]
+    crowd = scene(boxes, [0] * 6 + [1] * 6, pairs, track_ids=np.arange(1, 13), size=size)
+    chips = chips_of(crowd, monkeypatch, '12 ms')
+    assert len(chips) == 1 + 6 + 12
+    for i, a in enumerate(chips):
+        x1, y1, x2, y2 = a.place
+        assert 0 <= x1 and x2 <= size[0] and 0 <= y1 and y2 <= size[1]
+        for b in chips[:i]:
+            assert x1 >= b.place[2] or b.place[0] >= x2 or y1 >= b.place[3] or b.place[1] >= y2
+
+
+def test_names_carry_track_ids(monkeypatch):
+    tracked = scene(RIDER, [0, 1], [(0, 1, 0, 0.9)], track_ids=[4, 17])
+    assert [instance_name(tracked, i) for i in (0, 1)] == ['person #4', 'bicycle #17']
+    lines = [line for chip in chips_of(tracked, monkeypatch) for line in chip.lines]
+    assert lines == ['ride 0.90', 'person #4', 'bicycle #17']
+    untracked = scene(RIDER, [0, 1], [(0, 1, 0, 0.9)])
+    lines = [line for chip in chips_of(untracked, monkeypatch) for line in chip.lines]
+    assert lines == ['ride 0.90', 'bicycle']  # the colour says who is a person
+
+
+def test_status_stands_in_the_top_left_corner():
+    nothing = scene(np.zeros((0, 4)), [])
+    difference = np.abs(draw_overlay(GREY, nothing, status='38 ms').astype(int) - GREY)
+    rows, columns = np.nonzero(difference.max(axis=2))
+    assert rows.min() == columns.min() == 0
+    assert rows.max() < 40 and columns.max() < 120
+
+
+@pytest.mark.parametrize('stages, line', [
+    ({'decode': 1.0, 'detect': 20.2, 'interact': 15.0},
+     '38 ms (detect 20, interact 15), prompts v3'),
+    ({}, '38 ms, prompts v3')])
+def test_status_line_names_the_stages_that_take_long(stages, line):
+    assert status_line(stages, 38.4, 3) == line
 
 
 @pytest.mark.parametrize('awkward', [
