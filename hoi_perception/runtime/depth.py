@@ -59,9 +59,10 @@ def pinhole(k: Sequence[float], p: Sequence[float], width: int, height: int) -> 
     Raises `FrameError` of kind camera_info if neither holds a calibration.
     """
     for matrix, (fx, fy, cx, cy) in ((p, (0, 5, 2, 6)), (k, (0, 4, 2, 5))):
-        values = [float(matrix[i]) for i in (fx, fy, cx, cy)]
-        if np.isfinite(values).all() and values[0] > 0 and values[1] > 0:
-            return Pinhole(*values, int(width), int(height))
+        camera = Pinhole(float(matrix[fx]), float(matrix[fy]), float(matrix[cx]),
+                         float(matrix[cy]), int(width), int(height))
+        if np.isfinite(camera).all() and camera.fx > 0 and camera.fy > 0:
+            return camera
     raise FrameError('camera_info', (
         f'camera_info has focal lengths {float(k[0])} and {float(k[4])}, expected positive '
         'pixels: calibrate the camera, without that positions stay unknown.'))
