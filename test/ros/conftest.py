@@ -48,6 +48,19 @@ def running(bundle, tmp_path_factory):
     started.close()
 
 
+@pytest.fixture(scope='module')
+def open_graph(bundle, tmp_path_factory):
+    """Return what opens a graph for the tests of a module, to start nodes of its own kind in."""
+    opened = []
+
+    def open_one():
+        opened.append(Graph(bundle, tmp_path_factory.mktemp('graph')))
+        return opened[-1]
+    yield open_one
+    for graph in opened:
+        graph.close()
+
+
 class Graph:
     def __init__(self, bundle, directory):
         from ros_graph import free_domain

@@ -30,14 +30,12 @@ RGB = picture(WIDTH, HEIGHT, seed=3)
 
 
 @pytest.fixture(scope='module')
-def seeing(bundle, tmp_path_factory):
+def seeing(open_graph):
     """A node with depth, and a camera that knows its calibration."""
-    from conftest import Graph
-    graph = Graph(bundle, tmp_path_factory.mktemp('seeing'))
+    graph = open_graph()
     graph.node('depth:=true', 'detections_2d:=true')
     graph.peer().listen(HoiDetections, 'detections')
-    yield graph
-    graph.close()
+    return graph
 
 
 def camera_info(header=None, width=WIDTH, height=HEIGHT):
