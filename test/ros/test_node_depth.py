@@ -131,7 +131,7 @@ def cut_short(header):
 @pytest.mark.parametrize('number, depth, info, sentence', [
     (300, rgb_as_depth, None, "depth encoding 'rgb8' is not supported"),
     (310, cut_short, None, '100 bytes'),
-    (320, lambda header: depth_image(header, size=(64, 48)), None, 'aligned to the colour image'),
+    (320, lambda header: depth_image(header, size=(64, 48)), None, 'depth image is 64x48'),
     (330, depth_image, camera_info(width=640, height=480), 'camera_info is for 640x480'),
     (340, depth_image, CameraInfo(width=WIDTH, height=HEIGHT), 'calibrate the camera'),
 ], ids=['encoding', 'cut short', 'size', 'camera_info of another size', 'uncalibrated'])
