@@ -190,7 +190,8 @@ class BundleSpec(_Spec):
         return Vocabulary(names.objects, verbs, names.template, names.objects.index(names.human))
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file."""
     digest = hashlib.sha256()
     with path.open('rb') as stream:
         for block in iter(lambda: stream.read(1 << 20), b''):
@@ -280,7 +281,7 @@ def _check_file(directory: Path, name: str, expected: Optional[str]) -> None:
     if not path.is_file():
         raise BundleError(f'{path} is missing, although {MANIFEST} names it: copy the whole '
                           'bundle again.')
-    if expected is not None and (got := _sha256(path)) != expected:
+    if expected is not None and (got := sha256(path)) != expected:
         raise BundleError(f'{path} was changed: its SHA-256 is {got[:12]}..., {MANIFEST} says '
                           f'{expected[:12]}...; copy the bundle again.')
 
@@ -306,7 +307,7 @@ def write_bundle(directory: Union[str, Path], spec: BundleSpec,
                        for key, value in state.items()}, work / name)
         (work / 'CARD.md').write_text(card or f'# {spec.name}\n\n{spec.provenance}\n',
                                       encoding='utf-8')
-        files = {str(file.relative_to(work)): _sha256(file)
+        files = {str(file.relative_to(work)): sha256(file)
                  for file in sorted(work.rglob('*')) if file.is_file()}
         content = spec.model_copy(update={'files': files}).model_dump(mode='json')
         (work / MANIFEST).write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True),

@@ -86,7 +86,7 @@ def _hide(directory, change):
     state = load_file(path)
     change(state)
     save_file(state, path)
-    digest = bundle_module._sha256(path)
+    digest = bundle_module.sha256(path)
     _edit(directory, lambda c: c['files'].update({'detector.safetensors': digest}))
 
 

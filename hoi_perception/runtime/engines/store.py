@@ -32,6 +32,7 @@ import tempfile
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple, Union
 
 from filelock import FileLock, Timeout
+from hoi_perception.runtime.bundle import sha256
 from hoi_perception.runtime.engines.backend import EngineError
 from hoi_perception.runtime.engines.key import EngineKey
 
@@ -258,15 +259,6 @@ def read_engine(directory: Path, key: EngineKey) -> StoredEngine:
 
 def _seal_of(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-
-
-def sha256(path: Path) -> str:
-    """Return the digest of a file."""
-    digest = hashlib.sha256()
-    with path.open('rb') as stream:
-        for block in iter(lambda: stream.read(1 << 20), b''):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _sync(path: Path) -> None:
