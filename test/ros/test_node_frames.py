@@ -102,7 +102,7 @@ BAD = [
     ('unknown_encoding', {'encoding': ''}),
     ('unknown_encoding', {'encoding': 'rgb99'}),
     ('unknown_encoding', {'encoding': '\u2603' * 100}),
-    ('size_mismatch', {'width': 2 ** 32 - 1, 'height': 2 ** 32 - 1, 'step': 2 ** 32 - 1}),
+    ('step_too_small', {'width': 2 ** 32 - 1, 'height': 2 ** 32 - 1, 'step': 2 ** 32 - 1}),
 ]
 
 
