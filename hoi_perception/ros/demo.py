@@ -31,7 +31,7 @@ from typing import List, Optional
 from hoi_perception.core.errors import HoiError
 from hoi_perception.replay.bag_reader import BagReader, frame_key, Topic
 from hoi_perception.replay.message_types import COMPRESSED_IMAGE
-from hoi_perception.replay.report import lines_of, summarize
+from hoi_perception.replay.summary import lines_of, summarize
 from hoi_perception.ros.demo_processes import Children, free_domain
 from hoi_perception.ros.demo_view import View
 

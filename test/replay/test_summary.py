@@ -16,7 +16,7 @@ from bags import ground_truth_message, header
 from hoi_perception.replay.bag_reader import BagReader, frame_key
 from hoi_perception.replay.bag_writer import BagWriter
 from hoi_perception.replay.message_types import DETECTIONS, LATENCIES, VOCABULARY
-from hoi_perception.replay.report import lines_of, summarize
+from hoi_perception.replay.summary import lines_of, summarize
 import numpy as np
 import pytest
 
