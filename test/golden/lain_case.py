@@ -23,10 +23,10 @@ from typing import Dict, Iterator, List, NamedTuple, Tuple
 
 from hoi_perception.core.boxes import nms
 from hoi_perception.core.pairs import enumerate_pairs, select_instances
+from hoi_perception.evaluation.datasets.hico_names import hico_names
 from hoi_perception.networks.clip import build_clip, ClipTrunk
 from hoi_perception.networks.lain import Lain, LainConfig, LainInputs
 from hoi_perception.networks.lain_text import prompt_tokens, TextTower, VerbPrompts
-from hoi_trainer.datasets.hico_names import hico_names
 import numpy as np
 import pytest
 from safetensors.torch import load_file

@@ -16,8 +16,8 @@
 
 import json
 
-from hoi_trainer.datasets.hico_names import hico_names
-from hoi_trainer.datasets.object_order import index_in, objects_in
+from hoi_perception.evaluation.datasets.hico_names import hico_names
+from hoi_perception.evaluation.datasets.object_order import index_in, objects_in
 import pytest
 
 # (HOI class, human box, object box) as HICO-DET writes them: from 1, inclusive.

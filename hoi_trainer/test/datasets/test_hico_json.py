@@ -17,10 +17,10 @@
 import tarfile
 
 from hoi_perception.core.errors import HoiError
+from hoi_perception.evaluation.datasets.files import read_json
+from hoi_perception.evaluation.datasets.hico_names import no_interaction_classes, training_counts
+from hoi_perception.evaluation.datasets.object_order import index_in
 from hoi_trainer.datasets import hico_names, load_hico, load_split, rare_classes, seen_only
-from hoi_trainer.datasets.files import read_json
-from hoi_trainer.datasets.hico_names import no_interaction_classes, training_counts
-from hoi_trainer.datasets.object_order import index_in
 import numpy as np
 import pytest
 from shared_data import require_shared

@@ -15,9 +15,9 @@
 """The official .mat layout, with everything MATLAB squeezes."""
 
 from hoi_perception.core.errors import HoiError
+from hoi_perception.evaluation.datasets.files import read_json
 from hoi_trainer.datasets import hico_names, load_hico
 from hoi_trainer.datasets.check import check_data
-from hoi_trainer.datasets.files import read_json
 from hoi_trainer.datasets.hico_mat import read_mat
 import numpy as np
 import pytest

@@ -18,11 +18,11 @@ import copy
 import json
 
 from hoi_perception.core.errors import HoiError
+from hoi_perception.evaluation.datasets.files import read_json
+from hoi_perception.evaluation.datasets.vcoco_original import read_vcoco_original
 from hoi_trainer.datasets import load_vcoco, vcoco_names
 from hoi_trainer.datasets.check import check_data
-from hoi_trainer.datasets.files import read_json
 from hoi_trainer.datasets.vcoco import read_ids, read_vcoco_json, vcoco_actions
-from hoi_trainer.datasets.vcoco_original import read_vcoco_original
 import numpy as np
 import pytest
 from shared_data import golden_case, golden_files, require_shared

@@ -19,6 +19,7 @@ import json
 from pathlib import Path
 
 from hoi_perception.core.errors import HoiError
+from hoi_perception.evaluation.datasets.files import read_json
 import hoi_trainer.datasets
 from hoi_trainer.datasets import (
     hico_names,
@@ -32,7 +33,6 @@ from hoi_trainer.datasets import (
     synthetic_names,
     ZeroShotSplit,
 )
-from hoi_trainer.datasets.files import read_json
 from hoi_trainer.datasets.synthetic_splits import (
     rare_first,
     RARE_FIRST_RULE,

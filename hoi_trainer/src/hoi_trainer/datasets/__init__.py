@@ -14,8 +14,9 @@
 
 """Annotated image sets in one form: HICO-DET, V-COCO and the synthetic world."""
 
+from hoi_perception.evaluation.datasets.names import HoiNames
 from hoi_trainer.datasets.hico_det import hico_names, load_hico, rare_classes
-from hoi_trainer.datasets.records import HoiDataset, HoiNames, HoiRecord
+from hoi_trainer.datasets.records import HoiDataset, HoiRecord
 from hoi_trainer.datasets.synthetic import load_synthetic, synthetic_names
 from hoi_trainer.datasets.vcoco import load_vcoco, vcoco_names
 from hoi_trainer.datasets.zero_shot import load_split, seen_only, SPLIT_NAMES, ZeroShotSplit

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Callable, List, Optional, Tuple
 
 from hoi_perception.core.errors import HoiError
-from hoi_trainer.datasets.files import read_json
+from hoi_perception.evaluation.datasets.files import read_json
+from hoi_perception.evaluation.datasets.pair_table import find_problems, PairTable
+from hoi_perception.evaluation.datasets.problems import errors_in, Problem, WARNING
 from hoi_trainer.datasets.hico_det import read_hico_json
 from hoi_trainer.datasets.hico_mat import open_mat, read_mat, SPLITS
 from hoi_trainer.datasets.images import ImageSource, open_images
-from hoi_trainer.datasets.pair_table import find_problems, PairTable
-from hoi_trainer.datasets.problems import errors_in, Problem, WARNING
 from hoi_trainer.datasets.synthetic import is_synthetic, read_synthetic, synthetic_images
 from hoi_trainer.datasets.vcoco import read_vcoco_json
 import numpy as np

@@ -18,18 +18,23 @@ from pathlib import Path
 from typing import Any, Optional
 
 from hoi_perception.core.errors import HoiError
-from hoi_trainer.datasets.files import read_json
-from hoi_trainer.datasets.hico_json import is_hake, is_instances, read_hake, read_instances
-from hoi_trainer.datasets.hico_mat import open_mat, read_mat, SPLITS
-from hoi_trainer.datasets.hico_names import (
+from hoi_perception.evaluation.datasets.files import read_json
+from hoi_perception.evaluation.datasets.hico_json import (
+    is_hake,
+    is_instances,
+    read_hake,
+    read_instances,
+)
+from hoi_perception.evaluation.datasets.hico_names import (
     hico_names,
     no_interaction_classes,
     rare_classes,
     training_counts,
 )
+from hoi_perception.evaluation.datasets.pair_table import PairTable
+from hoi_trainer.datasets.hico_mat import open_mat, read_mat, SPLITS
 from hoi_trainer.datasets.images import open_images
-from hoi_trainer.datasets.pair_table import PairTable, to_dataset
-from hoi_trainer.datasets.records import HoiDataset
+from hoi_trainer.datasets.records import HoiDataset, to_dataset
 
 __all__ = ['hico_names', 'load_hico', 'no_interaction_classes', 'rare_classes', 'read_hico',
            'training_counts']

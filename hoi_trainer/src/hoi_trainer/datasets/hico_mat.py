@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
 from hoi_perception.core.errors import HoiError
-from hoi_trainer.datasets.hico_names import hico_names
-from hoi_trainer.datasets.pair_table import PairTable
-from hoi_trainer.datasets.rows import RowReader
+from hoi_perception.evaluation.datasets.hico_names import hico_names
+from hoi_perception.evaluation.datasets.pair_table import PairTable
+from hoi_perception.evaluation.datasets.rows import RowReader
 import numpy as np
 from scipy.io import loadmat
 

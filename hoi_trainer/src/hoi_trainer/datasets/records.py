@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from typing import Optional, Tuple
 
 from hoi_perception.core.errors import HoiError
+from hoi_perception.evaluation.datasets.names import HoiNames
+from hoi_perception.evaluation.datasets.pair_table import find_problems, PairTable, zero_based
+from hoi_perception.evaluation.datasets.problems import refuse_errors
 from hoi_trainer.datasets.images import ImageSource
 import numpy as np
 
@@ -40,30 +43,6 @@ class HoiRecord:
     object_boxes: np.ndarray
     objects: np.ndarray
     verbs: np.ndarray
-
-
-@dataclass(frozen=True)
-class HoiNames:
-    """
-    Names of a data set; indices everywhere refer to these orders.
-
-    phrases: the form of each verb that goes into a prompt ('riding'), parallel to `verbs`.
-    combinations: (C, 2) int64 rows (verb, object), the HOI classes in order. human: index of the
-    object that acts.
-    """
-
-    objects: Tuple[str, ...]
-    verbs: Tuple[str, ...]
-    phrases: Tuple[str, ...]
-    combinations: np.ndarray
-    human: int
-
-    def class_table(self) -> np.ndarray:
-        """Return (verbs, objects) int64: the HOI class of each pair of names, -1 = none."""
-        table = np.full((len(self.verbs), len(self.objects)), -1, np.int64)
-        table[self.combinations[:, 0], self.combinations[:, 1]] = np.arange(
-            len(self.combinations))
-        return table
 
 
 @dataclass(frozen=True)
@@ -108,3 +87,23 @@ class HoiDataset:
             classes = table[record.verbs, record.objects]
             np.add.at(counts, classes[classes >= 0], 1)
         return counts
+
+
+def to_dataset(table: PairTable, source: Optional[ImageSource] = None) -> HoiDataset:
+    """
+    Return the records of a table without errors; raises `HoiError` naming the first otherwise.
+
+    Sizes that the annotation does not say are taken from the images where these are given.
+    """
+    refuse_errors(find_problems(table), table.file)
+    order = np.argsort(table.record, kind='stable')
+    cuts = np.cumsum(np.bincount(table.record, minlength=len(table.images)))[:-1]
+    columns = [np.split(column[order], cuts) for column in (
+        zero_based(table.human_boxes, table.one_based).astype(np.float32),
+        zero_based(table.object_boxes, table.one_based).astype(np.float32),
+        table.objects, table.verbs)] if table.images else [[]] * 4
+    records = []
+    for name, size, *row in zip(table.images, table.sizes.tolist(), *columns):
+        width, height = size if all(size) or source is None else source.size(name)
+        records.append(HoiRecord(name, width, height, *row))
+    return HoiDataset(table.names, tuple(records), source)

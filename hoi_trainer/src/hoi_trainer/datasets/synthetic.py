@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any, List, Optional
 
 from hoi_perception.core.errors import HoiError
+from hoi_perception.evaluation.datasets.names import HoiNames
+from hoi_perception.evaluation.datasets.pair_table import PairTable, to_dataset
+from hoi_perception.evaluation.datasets.rows import RowReader
 from hoi_trainer.datasets.images import ArrayImages
-from hoi_trainer.datasets.pair_table import PairTable, to_dataset
-from hoi_trainer.datasets.records import HoiDataset, HoiNames
-from hoi_trainer.datasets.rows import RowReader
+from hoi_trainer.datasets.records import HoiDataset
 from hoi_trainer.synthetic.vocabulary import (
     COMBINATIONS,
     NO_INTERACTION,

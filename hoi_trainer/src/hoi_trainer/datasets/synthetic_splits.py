@@ -16,7 +16,7 @@
 
 from typing import List
 
-from hoi_trainer.datasets.records import HoiNames
+from hoi_perception.evaluation.datasets.names import HoiNames
 import numpy as np
 
 SHARE = 0.2

@@ -18,13 +18,16 @@ from pathlib import Path
 from typing import Any, Optional
 
 from hoi_perception.core.errors import HoiError
-from hoi_trainer.datasets.files import read_json
+from hoi_perception.evaluation.datasets.files import read_json
+from hoi_perception.evaluation.datasets.pair_table import PairTable
+from hoi_perception.evaluation.datasets.vcoco_json import is_vcoco_instances, read_vcoco_instances
+from hoi_perception.evaluation.datasets.vcoco_names import vcoco_actions, vcoco_names
+from hoi_perception.evaluation.datasets.vcoco_original import (
+    is_vcoco_original,
+    read_vcoco_original,
+)
 from hoi_trainer.datasets.images import open_images
-from hoi_trainer.datasets.pair_table import PairTable, to_dataset
-from hoi_trainer.datasets.records import HoiDataset
-from hoi_trainer.datasets.vcoco_json import is_vcoco_instances, read_vcoco_instances
-from hoi_trainer.datasets.vcoco_names import vcoco_actions, vcoco_names
-from hoi_trainer.datasets.vcoco_original import is_vcoco_original, read_vcoco_original
+from hoi_trainer.datasets.records import HoiDataset, to_dataset
 import numpy as np
 
 __all__ = ['load_vcoco', 'read_ids', 'read_vcoco_json', 'vcoco_actions', 'vcoco_names']

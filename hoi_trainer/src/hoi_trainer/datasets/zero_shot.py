@@ -21,7 +21,8 @@ import json
 from typing import Optional, Tuple
 
 from hoi_perception.core.errors import HoiError
-from hoi_trainer.datasets.records import HoiDataset, HoiNames, HoiRecord
+from hoi_perception.evaluation.datasets.names import HoiNames
+from hoi_trainer.datasets.records import HoiDataset, HoiRecord
 import numpy as np
 
 FULL = 'full'

@@ -23,10 +23,11 @@ probability times (human score * object score) ** exponent, the best 100 per ima
 from dataclasses import dataclass
 from typing import Callable, Dict, List, Optional, Sequence
 
+from hoi_perception.evaluation.datasets.names import HoiNames
 from hoi_perception.evaluation.hico_det import evaluate, HICO_OFFICIAL
 from hoi_perception.evaluation.pairs import BoxPairs
 from hoi_perception.runtime.bundle import Bundle
-from hoi_trainer.datasets.records import HoiDataset, HoiNames
+from hoi_trainer.datasets.records import HoiDataset
 from hoi_trainer.interaction.data import HeadBatch, HeadSplit
 from hoi_trainer.interaction.rows import PromptRows
 import numpy as np

@@ -16,10 +16,10 @@
 
 from typing import NamedTuple, Optional
 
+from hoi_perception.evaluation.datasets.names import HoiNames
 from hoi_perception.networks.clip import encode_text
 from hoi_perception.runtime.bundle import Bundle
 from hoi_perception.runtime.prompts import fill, lay_out_rows, object_phrases
-from hoi_trainer.datasets.records import HoiNames
 import numpy as np
 import torch
 from torch import nn, Tensor

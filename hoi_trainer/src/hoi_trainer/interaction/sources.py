@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Optional
 
 from hoi_perception.core.errors import HoiError
-from hoi_trainer.datasets.files import read_json
+from hoi_perception.evaluation.datasets.files import read_json
+from hoi_perception.evaluation.datasets.hico_json import is_hake, is_instances
 from hoi_trainer.datasets.hico_det import load_hico
-from hoi_trainer.datasets.hico_json import is_hake, is_instances
 from hoi_trainer.datasets.records import HoiDataset
 from hoi_trainer.datasets.synthetic import load_synthetic
 from hoi_trainer.datasets.vcoco import load_vcoco

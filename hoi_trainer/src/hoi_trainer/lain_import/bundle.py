@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from hoi_perception.core.errors import BundleError
+from hoi_perception.evaluation.datasets.hico_names import hico_names
 from hoi_perception.networks.clip import build_clip, ClipTrunk
 from hoi_perception.networks.lain import Lain
 from hoi_perception.networks.lain_text import (
@@ -41,7 +42,6 @@ from hoi_perception.runtime.bundle import (
     write_bundle,
 )
 from hoi_perception.runtime.prompts import lay_out_rows
-from hoi_trainer.datasets.hico_names import hico_names
 from hoi_trainer.lain_import.checkpoint import (
     check_keys,
     check_setting,

@@ -18,9 +18,9 @@ from pathlib import PurePath
 from typing import Any, List, Optional, Tuple
 
 from hoi_perception.core.errors import HoiError
-from hoi_trainer.datasets.pair_table import PairTable
-from hoi_trainer.datasets.rows import RowReader
-from hoi_trainer.datasets.vcoco_names import vcoco_names
+from hoi_perception.evaluation.datasets.pair_table import PairTable
+from hoi_perception.evaluation.datasets.rows import RowReader
+from hoi_perception.evaluation.datasets.vcoco_names import vcoco_names
 import numpy as np
 
 BACKGROUND = 'background'

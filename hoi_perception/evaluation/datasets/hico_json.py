@@ -17,8 +17,8 @@
 from typing import Any, Dict, List, Optional
 
 from hoi_perception.core.errors import HoiError
-from hoi_trainer.datasets.hico_names import hico_names
-from hoi_trainer.datasets.object_order import (
+from hoi_perception.evaluation.datasets.hico_names import hico_names
+from hoi_perception.evaluation.datasets.object_order import (
     decide,
     describe_votes,
     index_in,
@@ -27,8 +27,8 @@ from hoi_trainer.datasets.object_order import (
     votes_of_names,
     votes_of_rows,
 )
-from hoi_trainer.datasets.pair_table import PairTable
-from hoi_trainer.datasets.rows import RowReader
+from hoi_perception.evaluation.datasets.pair_table import PairTable
+from hoi_perception.evaluation.datasets.rows import RowReader
 import numpy as np
 
 CLASSES = 600

@@ -24,7 +24,7 @@ and every HOI class has one object, so each (HOI class, object index) row speaks
 from typing import Dict, NamedTuple, Optional, Sequence
 
 from hoi_perception.core.errors import HoiError
-from hoi_trainer.datasets.hico_names import hico_names
+from hoi_perception.evaluation.datasets.hico_names import hico_names
 import numpy as np
 
 ORDERS = ('coco', 'hico')

@@ -18,7 +18,7 @@ from functools import lru_cache
 from importlib.resources import files
 import json
 
-from hoi_trainer.datasets.records import HoiNames
+from hoi_perception.evaluation.datasets.names import HoiNames
 import numpy as np
 
 RARE_BELOW = 10
@@ -55,7 +55,7 @@ def no_interaction_classes() -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _raw() -> dict:
-    return json.loads(files('hoi_trainer.datasets').joinpath('hico_det_names.json').read_text())
+    return json.loads(files(__package__).joinpath('hico_det_names.json').read_text())
 
 
 def _constant(values: list) -> np.ndarray:

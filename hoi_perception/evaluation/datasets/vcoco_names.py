@@ -19,7 +19,7 @@ from importlib.resources import files
 import json
 from typing import Tuple
 
-from hoi_trainer.datasets.records import HoiNames
+from hoi_perception.evaluation.datasets.names import HoiNames
 import numpy as np
 
 LEFT_OUT = 'point instr'
@@ -48,4 +48,4 @@ def vcoco_actions() -> Tuple[Tuple[str, Tuple[str, ...]], ...]:
 
 @lru_cache(maxsize=1)
 def _raw() -> dict:
-    return json.loads(files('hoi_trainer.datasets').joinpath('vcoco_names.json').read_text())
+    return json.loads(files(__package__).joinpath('vcoco_names.json').read_text())

@@ -17,9 +17,9 @@
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from hoi_perception.core.errors import HoiError
-from hoi_trainer.datasets.pair_table import PairTable
-from hoi_trainer.datasets.rows import RowReader
-from hoi_trainer.datasets.vcoco_names import LEFT_OUT, vcoco_actions, vcoco_names
+from hoi_perception.evaluation.datasets.pair_table import PairTable
+from hoi_perception.evaluation.datasets.rows import RowReader
+from hoi_perception.evaluation.datasets.vcoco_names import LEFT_OUT, vcoco_actions, vcoco_names
 import numpy as np
 
 COLUMNS = ('image_id', 'ann_id', 'label', 'role_object_id')

@@ -16,9 +16,9 @@
 
 from typing import Any, List, Optional, Sequence
 
-from hoi_trainer.datasets.pair_table import PairTable
-from hoi_trainer.datasets.problems import ERROR, Problem, shorten, WARNING
-from hoi_trainer.datasets.records import HoiNames
+from hoi_perception.evaluation.datasets.names import HoiNames
+from hoi_perception.evaluation.datasets.pair_table import PairTable
+from hoi_perception.evaluation.datasets.problems import ERROR, Problem, shorten, WARNING
 import numpy as np
 
 

@@ -15,16 +15,22 @@
 """What an annotation file says, a row per pair, before it is trusted; and what is wrong in it."""
 
 from dataclasses import dataclass, replace
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, List, Optional, Protocol, Tuple
 
 from hoi_perception.core.errors import HoiError
-from hoi_trainer.datasets.images import ImageSource
-from hoi_trainer.datasets.problems import ERROR, Problem, refuse_errors, WARNING
-from hoi_trainer.datasets.records import HoiDataset, HoiNames, HoiRecord
+from hoi_perception.evaluation.datasets.names import HoiNames
+from hoi_perception.evaluation.datasets.problems import ERROR, Problem, WARNING
 import numpy as np
 
 SLACK = 0.5
 """Pixels by which a box may stick out of its image: annotations are rounded."""
+
+
+class ImageSizes(Protocol):
+    """Anything that knows how large the images of a data set are."""
+
+    def size(self, name: str) -> Tuple[int, int]:
+        """Return (width, height); raises `HoiError` if that is impossible."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ def zero_based(boxes: np.ndarray, one_based: bool) -> np.ndarray:
     return boxes - np.array([1.0, 1.0, 0.0, 0.0]) if one_based else boxes
 
 
-def find_problems(table: PairTable, source: Optional[ImageSource] = None) -> Tuple[Problem, ...]:
+def find_problems(table: PairTable, source: Optional[ImageSizes] = None) -> Tuple[Problem, ...]:
     """Return what reading found and what boxes, pairs, names and images (if given) show."""
     found = list(table.problems)
     if source is not None:
@@ -78,26 +84,6 @@ def find_problems(table: PairTable, source: Optional[ImageSource] = None) -> Tup
     for side, raw in (('human', table.human_boxes), ('object', table.object_boxes)):
         found += _box_problems(table, side, raw)
     return tuple(found + _pair_problems(table) + _record_problems(table))
-
-
-def to_dataset(table: PairTable, source: Optional[ImageSource] = None) -> HoiDataset:
-    """
-    Return the records of a table without errors; raises `HoiError` naming the first otherwise.
-
-    Sizes that the annotation does not say are taken from the images where these are given.
-    """
-    refuse_errors(find_problems(table), table.file)
-    order = np.argsort(table.record, kind='stable')
-    cuts = np.cumsum(np.bincount(table.record, minlength=len(table.images)))[:-1]
-    columns = [np.split(column[order], cuts) for column in (
-        zero_based(table.human_boxes, table.one_based).astype(np.float32),
-        zero_based(table.object_boxes, table.one_based).astype(np.float32),
-        table.objects, table.verbs)] if table.images else [[]] * 4
-    records = []
-    for name, size, *row in zip(table.images, table.sizes.tolist(), *columns):
-        width, height = size if all(size) or source is None else source.size(name)
-        records.append(HoiRecord(name, width, height, *row))
-    return HoiDataset(table.names, tuple(records), source)
 
 
 def _box_problems(table: PairTable, side: str, raw: np.ndarray) -> List[Problem]:
@@ -165,7 +151,7 @@ def _record_problems(table: PairTable) -> List[Problem]:
     return found
 
 
-def _measured(table: PairTable, source: ImageSource) -> Tuple[PairTable, List[Problem]]:
+def _measured(table: PairTable, source: ImageSizes) -> Tuple[PairTable, List[Problem]]:
     """Return the table with the sizes it lacked, and what is wrong with the images."""
     found, sizes = [], table.sizes.copy()
     for index, (name, size) in enumerate(zip(table.images, table.sizes.tolist())):
