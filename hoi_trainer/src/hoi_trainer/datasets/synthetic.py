@@ -20,10 +20,10 @@ from typing import Any, List, Optional
 
 from hoi_perception.core.errors import HoiError
 from hoi_perception.evaluation.datasets.names import HoiNames
-from hoi_perception.evaluation.datasets.pair_table import PairTable, to_dataset
+from hoi_perception.evaluation.datasets.pair_table import PairTable
 from hoi_perception.evaluation.datasets.rows import RowReader
 from hoi_trainer.datasets.images import ArrayImages
-from hoi_trainer.datasets.records import HoiDataset
+from hoi_trainer.datasets.records import HoiDataset, to_dataset
 from hoi_trainer.synthetic.vocabulary import (
     COMBINATIONS,
     NO_INTERACTION,
