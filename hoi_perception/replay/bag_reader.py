@@ -19,10 +19,12 @@ A bag is read directly, every message of it, because playing one is neither comp
 deterministic. Message definitions are taken from the bag where it has them.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Tuple
+import re
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from hoi_perception.core.errors import HoiError
 from hoi_perception.replay.message_types import (
@@ -31,11 +33,14 @@ from hoi_perception.replay.message_types import (
     DETECTIONS,
     IMAGE,
 )
+from hoi_perception.replay.salvage import Kind, salvage
 from hoi_perception.runtime.frames import decode_compressed, decode_raw
 import numpy as np
 from rosbags.highlevel import AnyReader
 
 IMAGE_TYPES = (IMAGE, COMPRESSED_IMAGE)
+STORAGES = {'.mcap': 'mcap', '.db3': 'sqlite3'}
+"""Storage by the name of a data file."""
 
 FrameKey = Tuple[int, int, str]
 """Seconds, nanoseconds and frame_id of a header: what identifies a frame across topics."""
@@ -87,27 +92,61 @@ class Frame:
                           message.data, bool(message.is_bigendian))
 
 
+class _Whole:
+    """A finished bag, or one file of it, opened by rosbags; has the attributes of `CutMcap`."""
+
+    def __init__(self, path: Path) -> None:
+        self._reader = AnyReader([path], default_typestore=common_typestore())
+        self._reader.open()
+        # Kept apart because the reader forgets it on close, and frames may be read after that.
+        self.types, self.trouble = self._reader.typestore, ''
+        self.counts: Counter = Counter()
+        for connection in self._reader.connections:
+            self.counts[connection.topic, connection.msgtype] += connection.msgcount
+        lacking = {type_ for _, type_ in self.counts} - set(self.types.fielddefs)
+        common = common_typestore().fielddefs
+        if lacking & set(common):
+            self.types.register({name: fields for name, fields in common.items()
+                                 if name not in self.types.fielddefs})
+
+    def messages(self, kind: Kind, start: Optional[int] = None,
+                 stop: Optional[int] = None) -> Iterator[Tuple[int, bytes]]:
+        connections = [c for c in self._reader.connections if (c.topic, c.msgtype) == kind]
+        if connections:  # none would mean all
+            for _, log_time, serialized in self._reader.messages(connections, start, stop):
+                yield log_time, serialized
+
+    def close(self) -> None:
+        if self._reader.stack is not None:
+            self._reader.close()
+
+
 class BagReader:
     """
     A rosbag2 opened for reading; use it as a context manager.
 
     path: a bag directory, or a single .mcap or .db3 file. Every failure is a `HoiError` whose
     sentence names the bag: missing, not a bag, unknown storage, damaged, or without images.
+    salvage: of a damaged bag, or one without metadata.yaml, read what can be read. Then trouble
+    says what is wrong with it, and cut whether reading ends before its end.
     """
 
-    def __init__(self, path) -> None:
+    def __init__(self, path, salvage: bool = False) -> None:
         self.path = Path(path).expanduser()
-        self._reader = self._open()
-        # Kept apart because the reader forgets it on close, and frames may be read after that.
-        self._types = self._reader.typestore
-        counts: Dict[Tuple[str, str], int] = {}
-        for connection in self._reader.connections:
-            key = (connection.topic, connection.msgtype)
-            counts[key] = counts.get(key, 0) + connection.msgcount
+        self.trouble, self.cut = '', False
+        try:
+            self._parts: List[Any] = [self._open()]
+        except HoiError as error:
+            if not salvage:
+                raise
+            self._parts = self._salvaged(error)
+        counts: Counter = Counter()
+        for part in self._parts:
+            counts.update(part.counts)
         self.topics: Tuple[Topic, ...] = tuple(
             Topic(name, type_, count) for (name, type_), count in sorted(counts.items()))
 
-    def _open(self) -> AnyReader:
+    def _open(self) -> _Whole:
         if not self.path.exists():
             raise HoiError(f'bag {self.path} does not exist: check the path.')
         if self.path.is_dir() and not (self.path / 'metadata.yaml').is_file():
@@ -116,25 +155,61 @@ class BagReader:
                 'give the bag directory or its .mcap or .db3 file')
             raise HoiError(f'{self.path} is a directory without metadata.yaml, so it is not a '
                            f'rosbag2: {advice}.')
-        if self.path.is_file() and self.path.suffix not in ('.mcap', '.db3'):
+        if self.path.is_file() and self.path.suffix not in STORAGES:
             raise HoiError(f'{self.path} is not a rosbag2: expected a bag directory or a .mcap or '
                            '.db3 file (convert ROS 1 bags with rosbags-convert).')
         try:
-            reader = AnyReader([self.path], default_typestore=common_typestore())
-            reader.open()
+            return _Whole(self.path)
         except Exception as error:  # rosbags raises its own, sqlite3's, struct's and yaml's errors
             raise self._damaged(error) from error
-        return reader
+
+    def _salvaged(self, error: HoiError) -> List[Any]:
+        """Return what can be read of the bag's files one by one, and say what is wrong."""
+        files = data_files(self.path)
+        if not files or _compressed(self.path):
+            raise error
+        parts, troubles = [], []
+        for file in files:
+            try:
+                parts.append(_Whole(file))
+            except Exception:  # see `_open`
+                try:
+                    parts.append(salvage(file))
+                except HoiError as nothing:
+                    troubles.append(str(nothing).rstrip('.'))
+                    self.cut = True
+                    continue
+                if parts[-1].trouble:
+                    troubles.append(f'{file.name} is read from its beginning as far as it goes: '
+                                    f'{parts[-1].trouble}')
+                    self.cut = True
+        if not parts:
+            raise HoiError(f'bag {self.path} cannot be read: {"; ".join(troubles)}.') from error
+        absent = _absent(self.path, files)
+        if absent:
+            troubles.append(f'metadata.yaml names files that are not there ({", ".join(absent)})')
+            self.cut = True
+        if not troubles and self.path.is_dir() and not (self.path / 'metadata.yaml').exists():
+            names = ', '.join(file.name for file in files)
+            troubles.append(f'it has no metadata.yaml; its files are read directly ({names})')
+        self.trouble = f'bag {self.path}: ' + (
+            f'{"; ".join(troubles)}.' if troubles else f'read past a fault: {error}')
+        return parts
 
     def _damaged(self, error: Exception) -> HoiError:
         detail = ' '.join(str(error).split())[:200] or type(error).__name__
         return HoiError(f'bag {self.path} cannot be read, it is damaged, cut short or of an '
                         f'unknown kind ({detail}).')
 
+    @property
+    def storage(self) -> str:
+        """The storage of the bag: `mcap` or `sqlite3`."""
+        return STORAGES[data_files(self.path)[0].suffix] if data_files(self.path) else 'mcap'
+
     def close(self) -> None:
         """Close the bag's files."""
-        if self._reader.stack is not None:
-            self._reader.close()
+        for part in self._parts:
+            part.close()
 
     def __enter__(self) -> 'BagReader':
         return self
@@ -163,11 +238,16 @@ class BagReader:
         raise HoiError(f'bag {self.path} has no images on topic {name!r}; topics with images: '
                        f'{", ".join(topic.name for topic in images)}.')
 
-    def frames(self, topic: Optional[Topic] = None) -> Iterator[Frame]:
-        """Yield every camera frame of a topic in the order of recording."""
+    def frames(self, topic: Optional[Topic] = None, log_time: Optional[int] = None) \
+            -> Iterator[Frame]:
+        """
+        Yield every camera frame of a topic in the order of recording.
+
+        log_time: only the frames recorded at that time, found without reading the others.
+        """
         topic = topic or self.choose_image_topic()
-        for log_time, serialized in self._raw(topic):
-            yield Frame(topic, log_time, serialized, self.deserialize)
+        for time, serialized in self._raw(topic, log_time):
+            yield Frame(topic, time, serialized, self.deserialize)
 
     def messages(self, topic: Topic) -> Iterator[tuple]:
         """Yield (log time in ns, message) of every message of a topic."""
@@ -194,20 +274,62 @@ class BagReader:
 
     def deserialize(self, serialized: bytes, type_: str):
         """Return the message object of serialized bytes; `HoiError` if they do not fit."""
+        store = next((part.types for part in self._parts if type_ in part.types.fielddefs), None)
+        if store is None:
+            store = common_typestore()
+            if type_ not in store.fielddefs:
+                raise HoiError(
+                    f'bag {self.path} does not define its message type {type_}, and that is none '
+                    'of the common ones: record it again with a newer rosbag2, or as mcap, where '
+                    'definitions are part of the bag.')
         try:
-            return self._types.deserialize_cdr(serialized, type_)
+            return store.deserialize_cdr(serialized, type_)
         except Exception as error:
             raise self._damaged(error) from error
 
-    def _raw(self, topic: Topic) -> Iterator[Tuple[int, bytes]]:
-        connections = [c for c in self._reader.connections
-                       if c.topic == topic.name and c.msgtype == topic.type]
-        messages = self._reader.messages(connections)
-        while True:
-            try:
-                _, log_time, serialized = next(messages)
-            except StopIteration:
-                return
-            except Exception as error:
-                raise self._damaged(error) from error
-            yield log_time, serialized
+    def _raw(self, topic: Topic, log_time: Optional[int] = None) -> Iterator[Tuple[int, bytes]]:
+        kind = topic.name, topic.type
+        for part in self._parts:
+            if log_time is None or not isinstance(part, _Whole):
+                messages = part.messages(kind)
+            else:
+                messages = part.messages(kind, log_time, log_time + 1)
+            while True:
+                try:
+                    found = next(messages, None)
+                except Exception as error:
+                    raise self._damaged(error) from error
+                if found is None:
+                    break
+                if log_time is None or found[0] == log_time:
+                    yield found
+
+
+def data_files(path: Path) -> List[Path]:
+    """Return the .mcap and .db3 files of a bag, a directory's in the order of their numbers."""
+    if path.is_file():
+        return [path] if path.suffix in STORAGES else []
+    files = [file for file in path.iterdir() if file.suffix in STORAGES] if path.is_dir() else []
+
+    def numbers(file: Path) -> List[Any]:
+        return [int(part) if part.isdigit() else part for part in re.split(r'(\d+)', file.name)]
+    return sorted(files, key=numbers)
+
+
+def _metadata(path: Path) -> str:
+    try:
+        return (path / 'metadata.yaml').read_text(encoding='utf-8', errors='replace')
+    except OSError:
+        return ''
+
+
+def _compressed(path: Path) -> bool:
+    """Whether metadata.yaml says that files or messages are compressed as a whole."""
+    found = re.search(r'compression_mode:\s*[\'"]?(\w*)', _metadata(path))
+    return found is not None and found.group(1).lower() in ('file', 'message')
+
+
+def _absent(path: Path, files: List[Path]) -> List[str]:
+    """Return the data files that metadata.yaml names and that are not there."""
+    named = re.findall(r'([^\s/\'",\[\]]+\.(?:mcap|db3))\b', _metadata(path))
+    return sorted(set(named) - {file.name for file in files})

@@ -28,6 +28,8 @@ IMAGE = 'sensor_msgs/msg/Image'
 COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
 DETECTIONS = 'hoi_msgs/msg/HoiDetections'
 MASKS = 'hoi_msgs/msg/HoiMasks'
+EVENT = 'hoi_msgs/msg/HoiEvent'
+INSTANCES = 'hoi_msgs/msg/Instances'
 LATENCIES = 'hoi_msgs/msg/StageLatencies'
 VOCABULARY = 'hoi_msgs/msg/Vocabulary'
 

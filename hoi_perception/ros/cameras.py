@@ -18,7 +18,6 @@ from dataclasses import dataclass
 import time
 from typing import Any, Callable, List, NamedTuple, Optional, Tuple
 
-from builtin_interfaces.msg import Time
 from hoi_msgs.msg import HoiDetections, HoiEvent, HoiMasks, Instances, StageLatencies
 from hoi_perception.core.scene import Scene
 from hoi_perception.ros import qos
@@ -30,6 +29,7 @@ from hoi_perception.ros.parameters import Settings
 from hoi_perception.ros.statistics import CameraStatistics, Explainer
 from hoi_perception.ros.troubles import incompatible_listener, incompatible_publisher
 from hoi_perception.runtime.events import Timeline
+from hoi_perception.runtime.following import stamp_fault
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -55,18 +55,6 @@ class Seen(NamedTuple):
     header: Header
     frame_seq: int
     arrived: float
-
-
-def stamp_fault(stamp: Time) -> Tuple[str, str]:
-    """Return kind and explanation of an odd stamp, or two empty strings."""
-    if stamp.nanosec >= _NANOSECONDS:
-        return 'nanosec_too_large', (
-            f'image stamp has nanosec {stamp.nanosec}, expected less than 1000000000')
-    if stamp.sec < 0:
-        return 'negative', f'image stamp is negative ({stamp.sec} s)'
-    if stamp.sec == 0 and stamp.nanosec == 0:
-        return 'zero', 'image stamp is zero'
-    return '', ''
 
 
 class Camera:

@@ -13,19 +13,18 @@
 # limitations under the License.
 
 """
-`Scene` to messages and messages to `Instances`; no arithmetic beyond what a message needs.
+`Scene` to messages; no arithmetic beyond what a message needs.
 
 Every message gets the image's header itself, whole.
 """
 
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict
 
 from builtin_interfaces.msg import Time
 from hoi_msgs.msg import HoiDetections, HoiMasks, HoiTriplet, Instance, StageLatencies
-from hoi_msgs.msg import Instances as InstancesMessage
 from hoi_msgs.msg import Mask as MaskMessage
 from hoi_msgs.msg import Vocabulary as VocabularyMessage
-from hoi_perception.core.scene import Instances, MaskKind, NONE, Scene
+from hoi_perception.core.scene import MaskKind, NONE, Scene
 from hoi_perception.core.vocabulary import Vocabulary
 from hoi_perception.ros.images import octets
 import numpy as np
@@ -105,37 +104,3 @@ def vocabulary(words: Vocabulary, version: int, model_id: str, stamp: Time) -> V
         objects=list(words.objects), human=words.human, verbs=list(words.verb_names),
         phrases=[verb.phrase for verb in words.verbs],
         validity=octets(np.ascontiguousarray(words.validity, np.uint8)))
-
-
-def class_names(message: InstancesMessage) -> Tuple[str, ...]:
-    """Return the distinct class names in order of appearance."""
-    return tuple(dict.fromkeys(instance.class_name for instance in message.instances))
-
-
-def instances(message: InstancesMessage, objects: Sequence[str]) -> Tuple[Instances, List[str]]:
-    """
-    Return usable boxes with labels by class name, and a sentence about each that is not.
-
-    Boxes must be finite with positive area, scores in 0..1, names among `objects`.
-    """
-    index = {name: label for label, name in enumerate(objects)}
-    boxes, scores, labels, tracks, faults = [], [], [], [], []
-    for row, given in enumerate(message.instances):
-        box = (given.x1, given.y1, given.x2, given.y2)
-        if not (np.isfinite(box).all() and given.x2 > given.x1 and given.y2 > given.y1):
-            faults.append(f'instance {row} has the box {box}: expected finite pixels with '
-                          'x1 < x2 and y1 < y2.')
-        elif not 0.0 <= given.score <= 1.0:
-            faults.append(f'instance {row} has the score {given.score}: expected 0..1.')
-        elif given.class_name not in index:
-            faults.append(f'instance {row} has the class {given.class_name[:40]!r}, which cannot '
-                          'be used: give a name of at most 64 printable characters.')
-        else:
-            boxes.append(box)
-            scores.append(given.score)
-            labels.append(index[given.class_name])
-            # A foreign id may use all 64 bits; core keeps signed integers.
-            tracks.append(given.track_id & 0x7fffffffffffffff)
-    if not boxes:
-        return Instances.empty(), faults
-    return Instances(np.array(boxes), np.array(scores), np.array(labels), np.array(tracks)), faults

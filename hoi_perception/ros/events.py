@@ -14,27 +14,18 @@
 
 """Give the scenes of a camera their ids, and say what began or ended."""
 
-from typing import Any, List, NamedTuple, Tuple
+from typing import Any, List, Tuple
 
 from builtin_interfaces.msg import Duration, Time
 from hoi_msgs.msg import HoiEvent
 from hoi_perception.core.scene import Scene
-from hoi_perception.ros.cameras import Camera, stamp_fault
+from hoi_perception.ros.cameras import Camera
 from hoi_perception.ros.parameters import Settings
 from hoi_perception.runtime.events import Event
-from hoi_perception.runtime.smoothing import Hysteresis
+from hoi_perception.runtime.following import FollowOptions, Rule, rule_of, stamp_fault
 from std_msgs.msg import Header
 
 _SECOND = 1_000_000_000
-_LEAST_ON = 0.05
-"""Bundles may let triplets of any score through; events need some evidence."""
-
-
-class Rule(NamedTuple):
-    """Which instances begin a track, and when an interaction is believed."""
-
-    confident: float
-    hysteresis: Hysteresis
 
 
 def rule(settings: Settings, thresholds: Any) -> Rule:
@@ -43,14 +34,10 @@ def rule(settings: Settings, thresholds: Any) -> Rule:
 
     thresholds: those of the bundle (`hoi_perception.runtime.bundle.Thresholds`).
     """
-    instance, triplet = settings.instance_threshold, settings.triplet_threshold
-    instance = instance if instance >= 0 else thresholds.instance
-    triplet = triplet if triplet >= 0 else thresholds.triplet
-    on = settings.event_on if settings.event_on >= 0 else max(triplet, _LEAST_ON)
-    off = min(settings.event_off, on) if settings.event_off >= 0 else on / 2
-    return Rule(instance + (1 - instance) / 8, Hysteresis(
-        on, off, settings.event_on_time, settings.event_off_time, settings.event_smoothing,
-        settings.track_max_age))
+    return rule_of(thresholds, FollowOptions(
+        settings.instance_threshold, settings.triplet_threshold, settings.event_on,
+        settings.event_off, settings.event_on_time, settings.event_off_time,
+        settings.event_smoothing, settings.track_max_age))
 
 
 def follow(camera: Camera, scene: Scene, header: Header, frame_seq: int, settings: Settings,

@@ -24,9 +24,7 @@ from typing import Any, Callable, Optional, Sequence, Tuple
 
 from hoi_perception.core.errors import HoiError
 from hoi_perception.core.vocabulary import Vocabulary
-
-MAX_EXTRA_OBJECTS = 1000
-"""More new class names than this from another detector are a fault, not a vocabulary."""
+from hoi_perception.replay.given_boxes import new_names
 
 Answer = Callable[[bool, str, int], None]
 
@@ -78,8 +76,8 @@ class VerbChanger:
     def learn(self, names: Sequence[str]) -> Vocabulary:
         """Make sure these objects are known, within reason; return the vocabulary in use."""
         known = self._prompts.current.vocabulary
-        new = [name for name in names if name not in known.objects and _usable(name)]
-        if not new or len(known.objects) + len(new) > MAX_EXTRA_OBJECTS:
+        new = new_names(names, known.objects)
+        if not new:
             return known
         with self._changing:
             self._prompts.activate(self._prompts.with_objects(new))
@@ -117,7 +115,3 @@ class VerbChanger:
                 self._on_refused(message)
             if request.answer:
                 request.answer(success, message, self._prompts.current.version)
-
-
-def _usable(name: str) -> bool:
-    return 0 < len(name) <= 64 and name.isprintable() and name == name.strip()

@@ -20,6 +20,7 @@ from typing import Any, Callable, List, Optional
 
 from hoi_perception.core.errors import FrameError
 from hoi_perception.core.scene import Instances, Scene
+from hoi_perception.replay import given_boxes
 from hoi_perception.ros import conversion, images
 from hoi_perception.ros.cameras import Arrival, Camera, Seen
 from hoi_perception.ros.detections_2d import detections_2d
@@ -149,8 +150,8 @@ class FrameWorker:
                    status_line(stages, total, scene.prompt_version))
 
     def _boxes(self, camera: Camera, message) -> Instances:
-        known = self._changer.learn(conversion.class_names(message))
-        found, faults = conversion.instances(message, known.objects)
+        known = self._changer.learn(given_boxes.class_names(message))
+        found, faults = given_boxes.instances(message, known.objects)
         if faults:
             camera.statistics.bad_boxes(len(faults))
             camera.explain('bad_boxes', f'{len(faults)} of {len(message.instances)} given '

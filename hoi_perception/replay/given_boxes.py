@@ -1,0 +1,115 @@
+# Copyright 2026 The hoi_perception authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Boxes of another detector: messages to `Instances`, and which message belongs to which frame.
+
+The messages may come from rclpy or from rosbags: anything with `instances` and a header.
+"""
+
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+
+from hoi_perception.core.errors import HoiError
+from hoi_perception.core.scene import Instances
+from hoi_perception.replay.bag_reader import BagReader
+from hoi_perception.replay.message_types import DETECTIONS, INSTANCES
+import numpy as np
+
+MAX_EXTRA_OBJECTS = 1000
+"""More new class names than this from another detector are a fault, not a vocabulary."""
+AHEAD_NS = 5_000_000_000
+"""Boxes are looked for this long after their frame was recorded: the detector takes its time."""
+
+Stamp = Tuple[int, int]
+
+
+def class_names(message) -> Tuple[str, ...]:
+    """Return the distinct class names in order of appearance."""
+    return tuple(dict.fromkeys(instance.class_name for instance in message.instances))
+
+
+def new_names(names: Sequence[str], known: Sequence[str]) -> List[str]:
+    """Return the names to learn: usable, not known, and not too many in all (then none)."""
+    new = [name for name in names if name not in known and _usable(name)]
+    return [] if len(known) + len(new) > MAX_EXTRA_OBJECTS else new
+
+
+def _usable(name: str) -> bool:
+    return 0 < len(name) <= 64 and name.isprintable() and name == name.strip()
+
+
+def instances(message, objects: Sequence[str]) -> Tuple[Instances, List[str]]:
+    """
+    Return usable boxes with labels by class name, and a sentence about each that is not.
+
+    Boxes must be finite with positive area, scores in 0..1, names among `objects`.
+    """
+    index = {name: label for label, name in enumerate(objects)}
+    boxes, scores, labels, tracks, faults = [], [], [], [], []
+    for row, given in enumerate(message.instances):
+        box = (given.x1, given.y1, given.x2, given.y2)
+        if not (np.isfinite(box).all() and given.x2 > given.x1 and given.y2 > given.y1):
+            faults.append(f'instance {row} has the box {box}: expected finite pixels with '
+                          'x1 < x2 and y1 < y2.')
+        elif not 0.0 <= given.score <= 1.0:
+            faults.append(f'instance {row} has the score {given.score}: expected 0..1.')
+        elif given.class_name not in index:
+            faults.append(f'instance {row} has the class {given.class_name[:40]!r}, which cannot '
+                          'be used: give a name of at most 64 printable characters.')
+        else:
+            boxes.append(box)
+            scores.append(given.score)
+            labels.append(index[given.class_name])
+            # A foreign id may use all 64 bits; core keeps signed integers.
+            tracks.append(int(given.track_id) & 0x7fffffffffffffff)
+    if not boxes:
+        return Instances.empty(), faults
+    return Instances(np.array(boxes), np.array(scores), np.array(labels), np.array(tracks)), faults
+
+
+class BoxTopic:
+    """
+    The boxes of a bag's topic by the stamp of their image; the frames come in order of recording.
+
+    Messages are read a little ahead of the frames and forgotten behind them. The type is
+    `hoi_msgs/Instances`, or `hoi_msgs/HoiDetections`, whose triplets are not looked at.
+    """
+
+    def __init__(self, reader: BagReader, name: str) -> None:
+        topics = [topic for topic in reader.topics
+                  if topic.name == name and topic.type in (INSTANCES, DETECTIONS)]
+        if not topics:
+            found = ', '.join(f'{topic.name} ({topic.type})' for topic in reader.topics)
+            raise HoiError(f'bag {reader.path} has no boxes on {name}: expected a topic of '
+                           f'{INSTANCES} or {DETECTIONS}; found {found or "no topics"}.')
+        self._messages: Iterator[tuple] = reader.messages(topics[0])
+        self._waiting: Dict[Stamp, tuple] = {}
+        self._read_to = -1
+        self._ended = False
+
+    def of(self, stamp: Stamp, log_time: int):
+        """Return the message with this stamp for the frame recorded at this time, or None."""
+        while stamp not in self._waiting and not self._ended and (
+                self._read_to <= log_time + AHEAD_NS):
+            found: Optional[tuple] = next(self._messages, None)
+            if found is None:
+                self._ended = True
+                break
+            self._read_to, header = found[0], found[1].header
+            self._waiting[int(header.stamp.sec), int(header.stamp.nanosec)] = found
+        entry = self._waiting.get(stamp)
+        old = [key for key, found in self._waiting.items() if found[0] < log_time - AHEAD_NS]
+        for key in old:
+            del self._waiting[key]
+        return None if entry is None else entry[1]
