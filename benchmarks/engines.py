@@ -51,11 +51,13 @@ from hoi_perception.core.errors import HoiError
 from hoi_perception.core.pairs import bucket_for
 from hoi_perception.core.scene import Instances, NONE
 from hoi_perception.core.vocabulary import parse_verbs, Vocabulary
+from hoi_perception.replay.sample_frames import COUNT
 from hoi_perception.runtime.bundle import Bundle, default_bundle_path, MANIFEST
 from hoi_perception.runtime.configurations import random_bundle
 from hoi_perception.runtime.detect_stage import Found
 from hoi_perception.runtime.engines.choose import BACKENDS, Candidate, candidates
 from hoi_perception.runtime.engines.provide import engine_store, EngineMaker
+from hoi_perception.runtime.engines.recorded import record
 from hoi_perception.runtime.frames import decode_compressed
 from hoi_perception.runtime.graphs import frame_buckets, Graph, interaction_graph
 from hoi_perception.runtime.loading import choose_device
@@ -125,6 +127,7 @@ class BundleBench:
     def build(self, graphs: List[Graph], until: float) -> None:
         """Build what is missing until a time by the monotonic clock, then load everything."""
         maker = EngineMaker(self.bundle, self.pipeline.head, self.device, self._store,
+                            recorded=lambda: record(self.pipeline, self.frames[:COUNT]),
                             report=lambda line: print(line, flush=True))
         for candidate in self._wanted:
             for graph in graphs:

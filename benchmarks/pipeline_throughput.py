@@ -25,7 +25,6 @@ JPEG decoding is reported apart.
 
 import argparse
 import json
-from pathlib import Path
 import time
 
 from benchmarks.machine import machine
@@ -38,10 +37,9 @@ SIZES = ((640, 480), (1280, 720))
 
 def demo_jpegs(count: int):
     """Return JPEG bytes spread over the shipped bag."""
-    import hoi_perception
     from hoi_perception.replay.bag_reader import BagReader
-    path = Path(hoi_perception.__file__).parent / 'demo_data' / 'synthetic_demo'
-    with BagReader(path) as bag:
+    from hoi_perception.replay.sample_frames import shipped_bag
+    with BagReader(shipped_bag()) as bag:
         jpegs = [frame.message.data.tobytes() for frame in bag.frames()]
     return [jpegs[i] for i in np.linspace(0, len(jpegs) - 1, count).astype(int)]
 

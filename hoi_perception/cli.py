@@ -180,9 +180,10 @@ def demo(
         domain: Optional[int] = typer.Option(
             None, min=0, max=232, help='ROS_DOMAIN_ID [random].')) -> None:
     """Play a bag through the real node on ROS 2 and show what comes out."""
-    from hoi_perception.ros.demo import default_bag, DemoFailed, DemoOptions, run_demo
+    from hoi_perception.replay.sample_frames import shipped_bag
+    from hoi_perception.ros.demo import DemoFailed, DemoOptions, run_demo
     try:
-        run_demo(DemoOptions(bag or default_bag(), out, bundle, image_topic, rate, realtime,
+        run_demo(DemoOptions(bag or shipped_bag(), out, bundle, image_topic, rate, realtime,
                              domain))
     except DemoFailed as error:
         typer.echo(f'hoi: {error}', err=True)

@@ -41,6 +41,9 @@ def build(
         device: str = typer.Option('auto', help='cpu, cuda, cuda:1, ...'),
         every_bucket: bool = typer.Option(
             False, help="All sizes of prompt rows, not only that of the bundle's own verbs."),
+        frames: Optional[Path] = typer.Option(
+            None, help='Image, directory, video or bag whose frames engines must decide like '
+                       'eager on (frames of the shipped bag).'),
         out: Optional[Path] = typer.Option(
             None, help='Where to keep engines (in the bundle, or in ~/.cache where that is '
                        'read-only).')) -> None:
@@ -54,8 +57,9 @@ def build(
     from hoi_perception.runtime.engines.provide import engine_store, EngineMaker, own_rows
     from hoi_perception.runtime.loading import choose_device
     opened = Bundle.open(bundle or default_bundle_path())
-    maker = EngineMaker(opened, head or next(iter(opened.spec.heads)), choose_device(device),
-                        engine_store(opened, out), batch, report=typer.echo)
+    head = head or next(iter(opened.spec.heads))
+    maker = EngineMaker(opened, head, choose_device(device), engine_store(opened, out), batch,
+                        lambda: _recorded(opened, head, device, batch, frames), typer.echo)
     failed = False
     for _, choice in maker.provide(backend, precision,
                                    None if every_bucket else [own_rows(opened)]):
@@ -65,6 +69,18 @@ def build(
         failed |= choice.backend == 'eager' and bool(choice.warnings)
     if failed:
         raise typer.Exit(1)
+
+
+def _recorded(bundle: 'Bundle', head: str, device: str, batch: int, source: Optional[Path]):
+    """Return what the networks are given on real frames."""
+    from hoi_perception.replay.sample_frames import COUNT, sample_frames
+    from hoi_perception.runtime.engines.recorded import record
+    from hoi_perception.runtime.pipeline import HoiPipeline
+    frames = sample_frames(source, max(COUNT, batch))
+    typer.echo(f'Engines are compared with eager on {len(frames)} frames of '
+               f'{source or "the shipped bag"}.')
+    pipeline = HoiPipeline(bundle, device, head, engines=None)
+    return record(pipeline, frames, batch)
 
 
 @engine_app.command()

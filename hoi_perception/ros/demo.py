@@ -20,7 +20,6 @@ run in a ROS domain of their own on this machine, and never outlive this process
 """
 
 from dataclasses import dataclass
-import importlib.resources
 import importlib.util
 import json
 from pathlib import Path
@@ -200,11 +199,3 @@ def _run(children: Children, options: DemoOptions, topic: Topic, out: Path,
     if code != 0:
         raise DemoFailed(f'the node did not end cleanly. {node.last_words()}')
     return published
-
-
-def default_bag() -> Path:
-    """Return the bag that ships with the package."""
-    bag = Path(str(importlib.resources.files('hoi_perception'))) / 'demo_data' / 'synthetic_demo'
-    if not bag.exists():
-        raise HoiError('the demo bag is not in this installation: give one with --bag.')
-    return bag

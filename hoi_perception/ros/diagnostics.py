@@ -62,22 +62,17 @@ def model_status(node: str, state: str, health: ModelHealth, failure: str,
         **{f'gpu_memory.{kind}_mib': size for kind, size in health.memory_mib.items()}})
 
 
-def engine_status(node: str, hardware: str, report: Any,
-                  eager_calls: Mapping[str, int]) -> DiagnosticStatus:
-    """
-    Return what runs the networks and why; a warning where an engine cannot be used.
-
-    report: an `EngineReport`. eager_calls: by network, calls in shapes without an engine.
-    """
+def engine_status(node: str, hardware: str, pipeline: Any) -> DiagnosticStatus:
+    """Return what runs a pipeline's networks and why; a warning where an engine cannot be used."""
+    report, warnings = pipeline.engines, (*pipeline.engine_failures, *pipeline.engines.warnings)
     values: Dict[str, object] = {}
     for graph in report.graphs:
         values[f'{graph.name}.{graph.bucket}'] = f'{graph.backend} {graph.precision}'
         values[f'{graph.name}.{graph.bucket}.reason'] = graph.reason
-    values.update({f'{name}.eager_calls': count for name, count in eager_calls.items()})
-    values.update({f'warning.{n}': text for n, text in enumerate(report.warnings, 1)})
-    if report.warnings:
-        return _status(DiagnosticStatus.WARN, f'{node}: engines', report.warnings[0], hardware,
-                       values)
+    values.update({f'{name}.eager_calls': count for name, count in pipeline.eager_calls.items()})
+    values.update({f'warning.{n}': text for n, text in enumerate(warnings, 1)})
+    if warnings:
+        return _status(DiagnosticStatus.WARN, f'{node}: engines', warnings[0], hardware, values)
     return _status(DiagnosticStatus.OK, f'{node}: engines', str(report), hardware, values)
 
 

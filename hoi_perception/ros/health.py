@@ -62,8 +62,9 @@ class Health:
         for camera, watch in zip(node.cameras, self._cameras):
             message.status.append(self._camera(camera, watch))
         if pipeline is not None:
-            message.status.append(engine_status(
-                name, self._hardware, pipeline.engines, pipeline.eager_calls))
+            message.status.append(engine_status(name, self._hardware, pipeline))
+            for sentence in pipeline.engine_failures:
+                self._explain(sentence, Trouble('engine', sentence))
         self._publisher.publish(message)
 
     def _model(self) -> ModelHealth:

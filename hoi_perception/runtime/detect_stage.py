@@ -15,7 +15,7 @@
 """From images to instances: detector, duplicates removed, boxes in source pixels."""
 
 from dataclasses import dataclass
-from typing import Callable, cast, Dict, List, Optional, Sequence, Tuple
+from typing import cast, List, Optional, Sequence, Tuple
 
 from hoi_perception.core import boxes as box_arithmetic
 from hoi_perception.core.errors import HoiError
@@ -23,6 +23,7 @@ from hoi_perception.core.masks import instance_masks
 from hoi_perception.core.scene import Instances, Mask
 from hoi_perception.networks.detection import Detections
 from hoi_perception.runtime.bundle import Bundle, ImageSpec
+from hoi_perception.runtime.engine_stage import EngineStage
 from hoi_perception.runtime.loading import class_map, load_detector
 from hoi_perception.runtime.preprocess import ImageTransform, Normalise, Placement
 import numpy as np
@@ -64,20 +65,16 @@ def detect_bucket(pixels: Tensor) -> str:
     return f'batch{batch}-{height}x{width}'
 
 
-class DetectStage:
-    """
-    The bundle's detector with its preprocessing.
+class DetectStage(EngineStage):
+    """The bundle's detector with its preprocessing."""
 
-    engines: what runs in place of `module` for the shapes of a bucket, with its signature.
-    eager_calls: calls in shapes that have no engine.
-    """
+    module: DetectModule
 
     def __init__(self, bundle: Bundle, device: torch.device) -> None:
         spec = bundle.spec
         image = spec.detector.preprocessing
-        self.module = DetectModule(load_detector(bundle, device), image).eval().to(device)
-        self.engines: Dict[str, Callable[[Tensor], Tuple[Tensor, ...]]] = {}
-        self.eager_calls = 0
+        network = load_detector(bundle, device)
+        super().__init__('detector', DetectModule(network, image).eval().to(device))
         self.transform = ImageTransform(image, device)
         self.query_dim = int(cast(int, self.network.query_dim))
         self._thin = spec.detector.kind == 'dense' or spec.detector.suppress
@@ -106,7 +103,8 @@ class DetectStage:
 
         This copy is the stage's only synchronisation with the device.
         """
-        outputs = [Detections.from_tensors(self._run(pixels)) for pixels in inputs]
+        outputs = [Detections.from_tensors(self._call(detect_bucket(pixels), (pixels,)))
+                   for pixels in inputs]
         output = outputs[0] if len(outputs) == 1 else Detections(*map(torch.cat, zip(*outputs)))
         packed = torch.cat([output.boxes, output.scores[..., None],
                             output.labels[..., None].to(output.boxes.dtype)], -1)
@@ -115,13 +113,6 @@ class DetectStage:
             raise HoiError('the detector returned NaN or infinity: its weights or the device are '
                            'at fault; check the bundle with `hoi bundle verify`.')
         return output, host
-
-    def _run(self, pixels: Tensor) -> Tuple[Tensor, ...]:
-        run = self.engines.get(detect_bucket(pixels))
-        if run is None:
-            self.eager_calls += 1
-            run = self.module
-        return run(pixels)
 
     def find(self, host: np.ndarray, placement: Placement, width: int, height: int) -> Found:
         """Return the instances of one image from its (K, 6) rows, best first."""

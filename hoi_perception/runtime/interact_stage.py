@@ -14,7 +14,7 @@
 
 """From pairs to scored triplets: interaction head, verbs, detector priors."""
 
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 from hoi_perception.core.errors import BundleError, HoiError
 from hoi_perception.core.scene import NONE
@@ -26,6 +26,7 @@ from hoi_perception.core.scoring import (
     top_triplets,
 )
 from hoi_perception.runtime.bundle import Bundle, ImageSpec
+from hoi_perception.runtime.engine_stage import EngineStage
 from hoi_perception.runtime.heads import load_head, PairHead
 from hoi_perception.runtime.loading import load_clip
 from hoi_perception.runtime.pair_batch import PairBatch
@@ -137,13 +138,10 @@ def interact_bucket(x: InteractInputs) -> str:
     return bucket_name(len(x.pixels), x.boxes.shape[1], x.human.shape[1], *x.validity.shape)
 
 
-class InteractStage:
-    """
-    CLIP and one interaction head of the bundle.
+class InteractStage(EngineStage):
+    """CLIP and one interaction head of the bundle."""
 
-    engines: what runs in place of `module` for the shapes of a bucket, with its signature.
-    eager_calls: calls in shapes that have no engine.
-    """
+    module: InteractModule
 
     def __init__(self, bundle: Bundle, head: str, device: torch.device) -> None:
         if head not in bundle.spec.heads:
@@ -156,11 +154,9 @@ class InteractStage:
         self.transform = ImageTransform(image, device)
         self.after_detector = bundle.spec.clip.after_detector
         self.head = load_head(bundle, head, self.trunk)
-        self.module = InteractModule(
+        super().__init__(f'interaction/{head}', InteractModule(
             self.head, image, self.spec.activation == 'softmax',
-            self.spec.temperature or float(self.clip.logit_scale.exp())).eval().to(device)
-        self.engines: Dict[str, Callable[..., Tuple[Tensor, ...]]] = {}
-        self.eager_calls = 0
+            self.spec.temperature or float(self.clip.logit_scale.exp())).eval().to(device))
         self._exponents: Tuple[Tuple[float, float], Tensor] = ((-1.0, -1.0), torch.zeros(2))
 
     def inputs(self, pixels: Tensor, batch: PairBatch, prompts: PromptSet,
@@ -172,11 +168,8 @@ class InteractStage:
 
     def rank(self, x: InteractInputs) -> Ranked:
         """Return the best (pair, phrase) entries of every image, on the device."""
-        run = self.engines.get(interact_bucket(x))
-        if run is None:
-            self.eager_calls += 1
-            run = self.module
-        return Ranked(*run(*(getattr(x, name) for name in self.module.inputs)))
+        tensors = tuple(getattr(x, name) for name in self.module.inputs)
+        return Ranked(*self._call(interact_bucket(x), tensors))
 
     def verdicts(self, ranked: Ranked, prompts: PromptSet, threshold: float, count: int,
                  wanted: Optional[np.ndarray] = None) -> List[Verdict]:

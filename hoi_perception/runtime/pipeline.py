@@ -34,6 +34,8 @@ from hoi_perception.core.vocabulary import same_name, Vocabulary
 from hoi_perception.networks.detection import Detections
 from hoi_perception.runtime.bundle import Bundle
 from hoi_perception.runtime.detect_stage import check_instances, DetectStage, Found
+from hoi_perception.runtime.engine_stage import EngineStage
+from hoi_perception.runtime.engines.recorded import record
 from hoi_perception.runtime.interact_stage import InteractStage, MAX_TRIPLETS, Verdict
 from hoi_perception.runtime.loading import choose_device
 from hoi_perception.runtime.pair_batch import Chosen, instance_bucket, pack_pairs, PairBatch
@@ -181,15 +183,25 @@ class HoiPipeline:
         Raises `EngineError` where the options name what is not known.
         """
         rows = len(self.prompts.current.embeddings)
-        self.engines = StageEngines(self.bundle, self._detect, self._interact,
-                                    rows).install(options)
+        self.engines = StageEngines(
+            self.bundle, self._detect, self._interact, rows,
+            lambda: record(self, options.frames)).install(options)
         return self.engines
+
+    @property
+    def stages(self) -> Tuple[EngineStage, EngineStage]:
+        """The two networks, in the order in which a frame passes them."""
+        return self._detect, self._interact
 
     @property
     def eager_calls(self) -> Dict[str, int]:
         """How often a network ran without an engine, because no engine has that shape."""
-        return {'detector': self._detect.eager_calls,
-                f'interaction/{self.head}': self._interact.eager_calls}
+        return {stage.title: stage.eager_calls for stage in self.stages}
+
+    @property
+    def engine_failures(self) -> Tuple[str, ...]:
+        """A sentence for every engine that failed while it ran."""
+        return tuple(sentence for stage in self.stages for sentence in stage.failed)
 
     def _check_queries(self) -> None:
         wanted, given = self._interact.head.query_dim, self._detect.query_dim

@@ -21,7 +21,7 @@ the store has something: a start without engines costs a look at a directory.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from hoi_perception.runtime.bundle import Bundle
 from hoi_perception.runtime.cuda_graphs import replayed
@@ -30,6 +30,7 @@ from hoi_perception.runtime.engines.backend import Runner
 from hoi_perception.runtime.engines.choose import candidates, Choice, choose_engine
 from hoi_perception.runtime.engines.places import engine_directories
 from hoi_perception.runtime.engines.provide import EngineMaker
+from hoi_perception.runtime.engines.recorded import Recorded
 from hoi_perception.runtime.engines.store import EngineStore
 from hoi_perception.runtime.graphs import (
     detector_graph,
@@ -40,6 +41,7 @@ from hoi_perception.runtime.graphs import (
 )
 from hoi_perception.runtime.interact_stage import bucket_name, InteractStage
 from hoi_perception.runtime.prompts import padded_objects
+import numpy as np
 import torch
 
 NONE_BUILT = 'no engine is built yet (`hoi engine build` makes them)'
@@ -51,14 +53,16 @@ class EngineOptions:
     What a pipeline shall run its networks with.
 
     backend: 'auto', 'eager', 'aoti', 'openvino' or 'tensorrt'. precision: 'auto', 'fp32', 'bf16'
-    or 'fp16'. build: make engines that are missing, which takes minutes. directory: of the
-    engines, None = see `places.engine_directories`. report: gets a sentence every few seconds of
-    a build.
+    or 'fp16'. build: make engines that are missing, which takes minutes. frames: (H, W, 3) uint8
+    RGB, on which engines that are built must decide as eager does; without any, on the graphs'
+    random examples alone. directory: of the engines, None = see `places.engine_directories`.
+    report: gets a sentence every few seconds of a build.
     """
 
     backend: str = 'auto'
     precision: str = 'auto'
     build: bool = False
+    frames: Sequence[np.ndarray] = field(default=(), compare=False)
     directory: Optional[Path] = None
     report: Callable[[str], None] = print
 
@@ -118,13 +122,14 @@ class StageEngines:
     """
     The engines of a bundle's two stages on their device.
 
-    rows: bucket of prompt rows of the current prompts.
+    rows: bucket of prompt rows of the current prompts. recorded: see `EngineMaker`.
     """
 
     bundle: Bundle
     detect: DetectStage
     interact: InteractStage
     rows: int
+    recorded: Callable[[], Recorded] = dict
     _warnings: Dict[str, None] = field(default_factory=dict)
 
     def install(self, options: EngineOptions) -> EngineReport:
@@ -170,7 +175,7 @@ class StageEngines:
         graph = slot.make()
         device = self.interact.device
         maker = EngineMaker(self.bundle, self.interact.name, device, store,
-                            report=options.report) if build else None
+                            recorded=self.recorded, report=options.report) if build else None
         choice = choose_engine(graph, store, options.backend, options.precision,
                                maker.build if maker else None)
         self._warnings.update(dict.fromkeys(choice.warnings))

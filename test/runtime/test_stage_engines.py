@@ -22,8 +22,10 @@ from hoi_perception.core.scene import Instances
 from hoi_perception.runtime.bundle import Buckets
 from hoi_perception.runtime.engines import places
 from hoi_perception.runtime.engines.backend import EngineError
+from hoi_perception.runtime.engines.build import examine
 from hoi_perception.runtime.engines.key import EngineKey
 from hoi_perception.runtime.engines.openvino import OpenVino, WEIGHTS
+from hoi_perception.runtime.engines.recorded import record
 from hoi_perception.runtime.engines.store import EngineStore, seal
 from hoi_perception.runtime.graphs import bundle_graphs
 from hoi_perception.runtime.pipeline import HoiPipeline, PipelineOptions
@@ -172,6 +174,51 @@ def test_an_engine_that_fails_in_its_first_call_is_not_used(bundle, compiled, mo
     assert pipeline.engines.summary() == dict.fromkeys(GRAPHS, 'eager fp32')
     assert 'fails in its first call (RuntimeError: no memory)' in pipeline.engines.warnings[0]
     assert len(pipeline(_image()).triplets)
+
+
+def test_an_engine_that_fails_while_it_runs_gives_way_to_eager_and_that_is_told(bundle, compiled):
+    pipeline = _pipeline(bundle, compiled)
+    expected = pipeline(_image())
+    stage = pipeline.stages[1]
+    bucket, engine = next(iter(stage.engines.items()))
+
+    def broken(*tensors):
+        raise RuntimeError('device lost')
+    stage.engines[bucket] = broken
+    _same_triplets(pipeline(_image()), expected)
+    _same_triplets(pipeline(_image()), expected)
+    sentence, = pipeline.engine_failures
+    assert 'interaction/lain' in sentence and 'device lost' in sentence
+    assert pipeline.eager_calls == {'detector': 0, 'interaction/lain': 2}
+
+
+def test_an_engine_that_is_wrong_on_frames_alone_is_not_used(bundle, tmp_path, monkeypatch):
+    if reason := OpenVino().unavailable(CPU):
+        pytest.skip(reason)
+    load = OpenVino.load
+
+    def wrong_on_pictures(self, directory, device):
+        run = load(self, directory, device)
+
+        def call(*tensors):
+            outputs = list(run(*tensors))
+            if tensors[0][0, 0, 0, 0] == 7:
+                outputs[1] = 1 - outputs[1]
+            return tuple(outputs)
+        return call
+    pipeline = _pipeline(bundle, tmp_path / 'none', 'eager')
+    frame = np.full((64, 64, 3), 7, np.uint8)
+    recorded = record(pipeline, [frame])
+    graph = next(bundle_graphs(bundle, 'lain', CPU, rows=[8]))
+    directory = tmp_path / 'engine'
+    directory.mkdir()
+    OpenVino().build(graph, 'fp32', directory)
+    monkeypatch.setattr(OpenVino, 'load', wrong_on_pictures)
+    arrays = [[tensor.numpy() for tensor in inputs]
+              for inputs in recorded[graph.name, graph.bucket]]
+    assert len(arrays) >= 1
+    facts = examine(graph, OpenVino(), 'fp32', directory, arrays)
+    assert 'image 1' in facts['refused'] and facts['parity']['inputs'] == 1 + len(arrays)
 
 
 def test_engines_of_a_read_only_bundle_are_found_in_the_users_cache(bundle, compiled, tmp_path,

@@ -73,14 +73,14 @@ class BuildJob:
     One engine to be built.
 
     graph: for the key. recipe: makes the same graph in the build process; must pickle. recorded:
-    inputs of real frames to compare on, beside the graph's example. rules: what decides.
+    makes inputs of real frames to compare on, beside the graph's example. rules: what decides.
     """
 
     graph: Graph
     recipe: Callable[[], Graph]
     backend: Backend
     precision: str
-    recorded: Sequence[Tensors] = ()
+    recorded: Callable[[], Sequence[Tensors]] = tuple
     rules: Rules = DEFAULT_RULES
 
     @property
@@ -111,7 +111,7 @@ def _write(job: BuildJob, key: EngineKey, directory: Path, report: Report) -> Ma
     began = time.monotonic()
     context = multiprocessing.get_context('spawn')
     ours, theirs = context.Pipe()
-    recorded = [tuple(tensor.cpu().numpy() for tensor in frame) for frame in job.recorded]
+    recorded = [tuple(tensor.cpu().numpy() for tensor in frame) for frame in job.recorded()]
     process = context.Process(target=_work, args=(
         theirs, job.recipe, job.backend, job.precision, directory, recorded, job.rules,
         torch.get_num_threads()))

@@ -14,23 +14,23 @@
 
 """Every network of a bundle with its engine: for `hoi engine build`, export and nodes."""
 
+from functools import lru_cache
 from pathlib import Path
-from typing import Dict, Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, NamedTuple, Optional, Sequence
 
 from hoi_perception.core.errors import BundleError
 from hoi_perception.core.pairs import bucket_for
 from hoi_perception.runtime.bundle import Bundle
-from hoi_perception.runtime.engines.backend import Backend, EngineError, Tensors
+from hoi_perception.runtime.engines.backend import Backend, EngineError
 from hoi_perception.runtime.engines.build import build_engine, BuildJob, BundleGraph, Report
 from hoi_perception.runtime.engines.choose import candidates, Choice, choose_engine
 from hoi_perception.runtime.engines.parity import Rules
 from hoi_perception.runtime.engines.places import engine_directories
+from hoi_perception.runtime.engines.recorded import Recorded
 from hoi_perception.runtime.engines.store import EngineStore, StoredEngine
 from hoi_perception.runtime.graphs import bundle_graphs, Graph
 from hoi_perception.runtime.prompts import lay_out_rows
 import torch
-
-Recorded = Mapping[Tuple[str, str], Sequence[Tensors]]
 
 
 class Provided(NamedTuple):
@@ -55,18 +55,19 @@ class EngineMaker:
     """
     Builds the engines of one bundle and head on one device.
 
-    recorded: inputs of real frames by (graph name, bucket) for the parity check. report: receives
-    a sentence every few seconds.
+    recorded: makes inputs of real frames by (graph name, bucket), see `recorded.record`; called
+    when something is built. report: receives a sentence every few seconds.
     """
 
     def __init__(self, bundle: Bundle, head: str, device: torch.device, store: EngineStore,
-                 batch: int = 1, recorded: Optional[Recorded] = None,
+                 batch: int = 1, recorded: Callable[[], Recorded] = dict,
                  report: Report = print) -> None:
         if head not in bundle.spec.heads:
             raise BundleError(f'head {head!r} is not in bundle {bundle.spec.name}, which has '
                               f'{", ".join(sorted(bundle.spec.heads))}.')
         self._bundle, self._head, self._device, self._batch = bundle, head, device, batch
-        self._store, self._recorded, self._report = store, recorded or {}, report
+        self._store, self._report = store, report
+        self._recorded = lru_cache(maxsize=1)(recorded)
 
     def graphs(self, rows: Optional[Sequence[int]] = None) -> Iterator[Graph]:
         """Yield the graphs the node would run; rows: buckets of prompt rows, None = all."""
@@ -77,10 +78,11 @@ class EngineMaker:
         limits = self._bundle.spec.thresholds
         recipe = BundleGraph(self._bundle.path.resolve(), self._head, str(self._device),
                              self._batch, graph.name, graph.bucket)
-        recorded = self._recorded.get((graph.name, graph.bucket), ())
         rules = Rules(limits.instance, limits.triplet, limits.nms_iou)
-        return build_engine(BuildJob(graph, recipe, backend, precision, recorded, rules),
-                            self._store, self._report)
+        return build_engine(
+            BuildJob(graph, recipe, backend, precision,
+                     lambda: self._recorded().get((graph.name, graph.bucket), ()), rules),
+            self._store, self._report)
 
     def provide(self, backend: str = 'auto', precision: str = 'auto',
                 rows: Optional[Sequence[int]] = None) -> Iterator[Provided]:

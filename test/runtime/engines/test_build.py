@@ -80,7 +80,7 @@ def _alive(pid):
 
 
 def _job(backend=None, **changes):
-    return BuildJob(tiny_graph(), tiny_graph, backend or Fake(), 'fp32', frames(), **changes)
+    return BuildJob(tiny_graph(), tiny_graph, backend or Fake(), 'fp32', frames, **changes)
 
 
 @pytest.fixture(scope='module')
