@@ -20,6 +20,7 @@ from typing import Union
 from hoi_perception.networks.clip import build_clip, ClipTrunk
 from hoi_perception.networks.dense_detector import DenseDetector, DenseDetectorConfig
 from hoi_perception.networks.lain import Lain, LainConfig
+from hoi_perception.networks.region_readout import RegionReadout
 from hoi_perception.runtime.bundle import (
     Bundle,
     BundleSpec,
@@ -32,6 +33,7 @@ from hoi_perception.runtime.bundle import (
     VocabularySpec,
     write_bundle,
 )
+from hoi_perception.runtime.prompts import lay_out_rows
 import torch
 
 OBJECTS = ('person', 'bicycle', 'cup', 'umbrella')
@@ -49,6 +51,8 @@ LAIN_HEAD = HeadSpec(
     kind='lain', config=LainConfig(adapter_dim=4, query_dim=16, object_dim=16, hidden=8,
                                    context_queries=3).to_mapping(),
     activation='sigmoid', temperature=10.0, human_exponent=0.5, object_exponent=0.5)
+
+DEFR_HEAD = HeadSpec(kind='defr', text='rows', activation='sigmoid', temperature=100.0)
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -91,6 +95,12 @@ def tiny_bundle(directory: Union[str, Path], **changes) -> Bundle:
     for name, head in spec.heads.items():
         if head.kind == 'lain':
             tensors[f'heads/{name}.safetensors'] = _lain_weights(clip, head)
+        if head.kind == 'defr':
+            own = RegionReadout(ClipTrunk(build_clip(spec.clip.config).visual), projected=False)
+            phrases, _, _ = lay_out_rows(spec.core_vocabulary(), spec.vocabulary.background)
+            tensors[f'heads/{name}.safetensors'] = own.state_dict()
+            tensors[f'heads/{name}.text.safetensors'] = {
+                'rows': torch.randn(len(phrases), own.feature_dim)}
     return write_bundle(Path(directory), spec, tensors)
 
 

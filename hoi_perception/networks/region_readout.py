@@ -75,15 +75,21 @@ def masked_class_tokens(block: ResidualAttentionBlock, tokens: Tensor, region: T
 
 
 class RegionReadout(nn.Module):
-    """Pair features from tokens and boxes; no weights of its own."""
+    """
+    Pair features from tokens and boxes; no weights but the trunk's.
 
-    def __init__(self, trunk: ClipTrunk) -> None:
+    projected: into CLIP's joint space, where text is; without, features stay as the trunk's last
+    norm leaves them, as the rows of a trained `CosineTextClassifier` expect. feature_dim: D.
+    """
+
+    def __init__(self, trunk: ClipTrunk, projected: bool = True) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.trunk, self.projected = trunk, projected
+        self.feature_dim = trunk.embed_dim if projected else trunk.width
 
     def forward(self, tokens: Tensor, human_boxes: Tensor, object_boxes: Tensor) -> Tensor:
         """
-        Return the (B, P, embed_dim) unit-norm features of the pairs.
+        Return the (B, P, D) unit-norm features of the pairs.
 
         tokens: (B, 1 + N, width) of `ClipTrunk.tokens_before_last`. human_boxes, object_boxes:
         (B, P, 4) xyxy in pixels of the network image; the region is the union of the patches of
@@ -91,5 +97,5 @@ class RegionReadout(nn.Module):
         """
         grid, patch = self.trunk.grid, self.trunk.patch
         region = box_regions(human_boxes, grid, patch) | box_regions(object_boxes, grid, patch)
-        x = masked_class_tokens(self.trunk.last_block, tokens, region)
-        return normalize(self.trunk.ln_post(x) @ self.trunk.proj, dim=-1)
+        x = self.trunk.ln_post(masked_class_tokens(self.trunk.last_block, tokens, region))
+        return normalize(x @ self.trunk.proj if self.projected else x, dim=-1)

@@ -105,30 +105,40 @@ class HeadSpec(_Spec):
     An interaction head.
 
     kind: `region_readout` is DEFR's training-free read-out and has no file; the weights of others
-    are in `heads/<name>.safetensors`. config: the head's own configuration. text: `clip` encodes
-    phrases with the bundle's CLIP; `lain` takes them from `heads/<name>.text.safetensors`, as
-    LAIN's released checkpoints need. temperature: factor on the cosine, None = CLIP's own. The
-    exponents weigh the detector's scores of human and object.
+    are in `heads/<name>.safetensors`, those of `defr` being a whole image tower. config: the
+    head's own configuration. text: `clip` encodes phrases with the bundle's CLIP; the others take
+    the bundle's own phrases from `heads/<name>.text.safetensors`: `lain` as LAIN's released
+    checkpoints need, `rows` the trained rows of `defr`. temperature: factor on the cosine, None =
+    CLIP's own. The exponents weigh the detector's scores of human and object.
     """
 
-    kind: Literal['region_readout', 'lain'] = 'region_readout'
+    kind: Literal['region_readout', 'defr', 'lain'] = 'region_readout'
     config: Dict[str, Any] = {}
-    text: Literal['clip', 'lain'] = 'clip'
+    text: Literal['clip', 'lain', 'rows'] = 'clip'
     activation: Literal['softmax', 'sigmoid'] = 'softmax'
     temperature: Optional[float] = Field(default=None, gt=0, le=1000)
     human_exponent: float = Field(default=1.0, ge=0, le=20)
     object_exponent: float = Field(default=1.0, ge=0, le=20)
 
     @model_validator(mode='after')
-    def _lain_text_has_no_background(self) -> 'HeadSpec':
-        if self.text == 'lain' and self.activation == 'softmax':
-            raise ValueError('text lain has no background phrases: activation must be sigmoid')
+    def _texts_fit(self) -> 'HeadSpec':
+        if self.text != 'clip' and self.activation == 'softmax':
+            raise ValueError(f'text {self.text} has no background phrases: activation must be '
+                             'sigmoid')
+        if (self.kind == 'defr') != (self.text == 'rows'):
+            raise ValueError('kind defr and text rows need each other: the features of its tower '
+                             'meet trained rows only')
         return self
+
+    @property
+    def reads_objects(self) -> bool:
+        """Return whether the head is told what its boxes hold, by text."""
+        return self.kind == 'lain'
 
     def weight_files(self, name: str) -> Tuple[str, ...]:
         """Return the files of a head of that name, relative to the bundle."""
         files = [] if self.kind == 'region_readout' else [f'heads/{name}.safetensors']
-        return tuple(files + [f'heads/{name}.text.safetensors'] * (self.text == 'lain'))
+        return tuple(files + [f'heads/{name}.text.safetensors'] * (self.text != 'clip'))
 
 
 class VerbSpec(_Spec):

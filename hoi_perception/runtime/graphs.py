@@ -178,7 +178,7 @@ def _prompts(stage: InteractStage, rows: int, objects: int,
         values = torch.from_numpy(dice.standard_normal((count, width))).float()
         return normalize(values, dim=-1).to(stage.device)
 
-    width = stage.trunk.embed_dim
+    width = stage.head.feature_dim
     validity = torch.from_numpy(dice.random((rows, objects)) < 0.3).to(stage.device)
     return (texts(objects + 1, stage.head.object_dim), texts(rows, width), validity,
             texts(objects, width), torch.ones(objects, dtype=torch.bool, device=stage.device))

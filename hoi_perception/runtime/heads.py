@@ -19,6 +19,7 @@ A head is chosen by the `kind` of its description. Whatever it looks at, its out
 feature per pair, which scoring compares with the text of the verbs.
 """
 
+from copy import deepcopy
 from typing import Callable, Dict, Tuple
 
 from hoi_perception.core.errors import BundleError
@@ -35,10 +36,10 @@ class PairHead(nn.Module):
     """
     What the interaction stage asks of a head.
 
-    network: the module with the head's own weights. trunk: CLIP's image tower. query_dim,
-    object_dim: length of the detector queries and of the objects' embeddings it reads, 0 = none.
-    reads: the fields of `PairBatch` that it looks at, and `object_embeddings` where it does; what
-    else it is given may be empty.
+    network: the module with the head's own weights. trunk: CLIP's image tower. feature_dim: length
+    of its features and of the prompt rows they meet. query_dim, object_dim: length of the detector
+    queries and of the objects' embeddings it reads, 0 = none. reads: the fields of `PairBatch`
+    that it looks at, and `object_embeddings` where it does; what else it is given may be empty.
     """
 
     query_dim = object_dim = 0
@@ -47,10 +48,11 @@ class PairHead(nn.Module):
     def __init__(self, trunk: ClipTrunk, network: nn.Module) -> None:
         super().__init__()
         self.trunk, self.network = trunk, network
+        self.feature_dim: int = trunk.embed_dim
 
     def forward(self, images: Tensor, batch: PairBatch, object_embeddings: Tensor) -> Tensor:
         """
-        Return (B, P, embed_dim) unit-norm features of the pairs.
+        Return (B, P, feature_dim) unit-norm features of the pairs.
 
         images: (B, 3, S, S) normalised CLIP images. object_embeddings: (objects + 1, D), last row
         for no object.
@@ -67,6 +69,24 @@ class RegionReadoutHead(PairHead):
         if config:
             raise ValueError(f'region_readout has no settings, got {sorted(config)}')
         super().__init__(trunk, RegionReadout(trunk))
+
+    def forward(self, images: Tensor, batch: PairBatch, object_embeddings: Tensor) -> Tensor:
+        """Return the features; see the base class."""
+        return self.network(self.trunk.tokens_before_last(images), batch.human_boxes,
+                            batch.object_boxes)
+
+
+class DefrHead(PairHead):
+    """DEFR's read-out on an image tower of its own, which was fine-tuned on labels of images."""
+
+    reads = ('boxes', 'human', 'object')
+
+    def __init__(self, trunk: ClipTrunk, config: Dict) -> None:
+        if config:
+            raise ValueError(f'defr has no settings, got {sorted(config)}')
+        own = deepcopy(trunk)
+        super().__init__(own, RegionReadout(own, projected=False))
+        self.feature_dim = own.width
 
     def forward(self, images: Tensor, batch: PairBatch, object_embeddings: Tensor) -> Tensor:
         """Return the features; see the base class."""
@@ -93,7 +113,7 @@ class LainHead(PairHead):
 
 
 HEADS: Dict[str, Callable[[ClipTrunk, Dict], PairHead]] = {
-    'region_readout': RegionReadoutHead, 'lain': LainHead}
+    'region_readout': RegionReadoutHead, 'defr': DefrHead, 'lain': LainHead}
 
 
 def load_head(bundle: Bundle, name: str, trunk: ClipTrunk) -> PairHead:

@@ -202,8 +202,8 @@ class PromptStore:
         embeddings = self._text.verbs(phrases)
         device = embeddings.device
         background, background_valid = self._background(vocabulary, embeddings)
-        things = embeddings.new_zeros(known + 1, embeddings.shape[1]) \
-            if self._head.kind == 'region_readout' else self._text.objects(vocabulary.objects)
+        things = self._text.objects(vocabulary.objects) if self._head.reads_objects \
+            else embeddings.new_zeros(known + 1, embeddings.shape[1])
         return PromptSet(
             vocabulary, 0, tuple(phrases), _with_zeros(embeddings, padding),
             np.array(verbs + [NONE] * padding, dtype=np.int64),
@@ -230,7 +230,7 @@ class PromptStore:
                      verbs: Sequence[int]) -> Tuple[str, ...]:
         names = [vocabulary.verbs[verb].name for phrase, verb in zip(phrases, verbs)
                  if self._text.verb_is_approximate(phrase)]
-        if self._head.kind != 'region_readout':
+        if self._head.reads_objects:
             names += filter(self._text.object_is_approximate, vocabulary.objects)
         return tuple(dict.fromkeys(names))
 

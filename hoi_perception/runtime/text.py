@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where prompt embeddings come from: CLIP as it is, or the learned text of a LAIN checkpoint."""
+"""Where prompt embeddings come from: CLIP as it is, learned text of LAIN, trained rows of DEFR."""
 
 from pathlib import Path
 import threading
@@ -20,6 +20,7 @@ from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
 
 from hoi_perception.core.errors import BundleError, VocabularyError
 from hoi_perception.networks.clip import encode_text
+from hoi_perception.networks.cosine_classifier import fold_projection
 from hoi_perception.networks.lain_text import (
     new_verb_features,
     plain_features,
@@ -31,6 +32,7 @@ from hoi_perception.runtime.prompts import lay_out_rows, object_phrases, TextEnc
 from hoi_perception.runtime.text_cache import TextCache
 import torch
 from torch import nn, Tensor
+from torch.nn.functional import normalize
 
 _CACHE_LIMIT = 8192
 
@@ -137,6 +139,33 @@ class LainText:
         return name not in self._objects and self.context is None
 
 
+class RowText:
+    """
+    The rows of a trained classifier by phrase; any other phrase gets the row it would begin with.
+
+    rows: (n, width) of the phrases.
+    """
+
+    def __init__(self, rows: Tensor, phrases: Sequence[str], clip: Any) -> None:
+        self._rows = dict(zip(phrases, normalize(rows, dim=-1)))
+        self._new = _Cache(lambda new: normalize(fold_projection(
+            encode_text(clip, new), clip.visual.proj), dim=-1))
+
+    def verbs(self, phrases: Sequence[str]) -> Tensor:
+        new = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._rows]
+        rows = {**self._rows, **dict(zip(new, self._new(new) if new else ()))}
+        return torch.stack([rows[phrase] for phrase in phrases])
+
+    def objects(self, names: Sequence[str]) -> Tensor:
+        raise VocabularyError('a DEFR head is not told what its boxes hold.')
+
+    def verb_is_approximate(self, phrase: str) -> bool:
+        return phrase not in self._rows
+
+    def object_is_approximate(self, name: str) -> bool:
+        return False
+
+
 def lain_tower(clip: Any) -> TextTower:
     """Return CLIP's text tower as LAIN reads it, without a causal mask; weights are shared."""
     width, embed_dim = clip.text_projection.shape
@@ -174,6 +203,13 @@ def text_encoder(bundle: Bundle, head: str, clip: Any,
     tensors = {key: value.to(device) for key, value in bundle.tensors(name).items()}
     vocabulary = bundle.spec.core_vocabulary()
     phrases, _, _ = lay_out_rows(vocabulary, bundle.spec.vocabulary.background)
+    if bundle.spec.heads[head].text == 'rows':
+        expected = (len(phrases), clip.visual.proj.shape[0])
+        rows = tensors.get('rows', torch.zeros(0))
+        if rows.shape != expected:
+            raise BundleError(f'{bundle.path / name} holds rows of shape {tuple(rows.shape)}, '
+                              f'expected {expected}: one per phrase of the vocabulary.')
+        return RowText(rows, phrases, clip)
     counts = [len(tensors.get(key, ())) for key in ('verbs', 'objects')]
     if counts != [len(phrases), len(vocabulary.objects) + 1]:
         raise BundleError(

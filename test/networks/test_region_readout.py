@@ -90,6 +90,21 @@ def test_a_pair_of_whole_images_is_clip_itself(trunk):
     torch.testing.assert_close(features, expected, atol=1e-5, rtol=1e-5)
 
 
+def test_without_the_projection_features_are_those_of_the_last_norm(trunk, pairs):
+    tokens = trunk(torch.randn(2, 3, 64, 64))
+    before = RegionReadout(trunk, projected=False)
+    assert before.feature_dim == trunk.width != RegionReadout(trunk).feature_dim
+    features = before(tokens, *pairs)
+    region = box_regions(pairs[0], trunk.grid, trunk.patch) | box_regions(
+        pairs[1], trunk.grid, trunk.patch)
+    x = trunk.ln_post(masked_class_tokens(trunk.last_block, tokens, region))
+    torch.testing.assert_close(features, torch.nn.functional.normalize(x, dim=-1))
+    projected = torch.nn.functional.normalize(features * x.norm(dim=-1, keepdim=True)
+                                              @ trunk.proj, dim=-1)
+    torch.testing.assert_close(projected, RegionReadout(trunk)(tokens, *pairs), atol=1e-5,
+                               rtol=1e-4)
+
+
 def test_the_order_and_number_of_pairs_do_not_matter(trunk, pairs):
     tokens = trunk(torch.randn(2, 3, 64, 64))
     readout = RegionReadout(trunk)

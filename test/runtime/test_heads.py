@@ -14,11 +14,12 @@
 
 """Heads behind one protocol: what they are given, how they are chosen and what a bundle needs."""
 
-from bundles import LAIN_HEAD, tiny_bundle, tiny_spec
+from bundles import DEFR_HEAD, LAIN_HEAD, tiny_bundle, tiny_spec
 from hoi_perception.core.errors import BundleError
 from hoi_perception.core.pairs import candidate_pairs, Pairs
 from hoi_perception.core.scene import Instances, NONE
 from hoi_perception.networks.clip import encode_text
+from hoi_perception.networks.region_readout import box_regions
 from hoi_perception.runtime.bundle import Bundle, HeadSpec
 from hoi_perception.runtime.pair_batch import Chosen, pack_pairs
 from hoi_perception.runtime.pipeline import HoiPipeline, PipelineOptions
@@ -209,6 +210,81 @@ def test_learned_text_goes_with_sigmoid_only():
         HeadSpec(kind='lain', text='lain', activation='softmax')
     spec = HeadSpec(kind='lain', text='lain', activation='sigmoid')
     assert spec.weight_files('x') == ('heads/x.safetensors', 'heads/x.text.safetensors')
+
+
+@pytest.fixture(scope='module')
+def tuned(tmp_path_factory):
+    heads = {'lain': LAIN_HEAD, 'tuned': DEFR_HEAD}
+    return tiny_bundle(tmp_path_factory.mktemp('tuned') / 'tiny', heads=heads)
+
+
+def test_a_fine_tuned_tower_scores_pairs_with_its_own_weights_and_rows(tuned):
+    assert DEFR_HEAD.weight_files('x') == ('heads/x.safetensors', 'heads/x.text.safetensors')
+    pipeline = HoiPipeline(tuned, 'cpu', head='tuned', options=ANY_SCORE)
+    prompts, stage = pipeline.prompts.current, pipeline._interact
+    rows = torch.nn.functional.normalize(
+        tuned.tensors('heads/tuned.text.safetensors')['rows'], dim=-1)
+    torch.testing.assert_close(prompts.embeddings[:len(prompts.phrases)], rows)
+    assert prompts.approximate == () and not prompts.object_embeddings.any()
+    own = tuned.tensors('heads/tuned.safetensors')['trunk.visual.conv1.weight']
+    assert torch.equal(stage.head.trunk.visual.conv1.weight, own)
+    assert not torch.equal(stage.trunk.visual.conv1.weight, own)
+    scene = pipeline(_image(), GIVEN)
+    assert len(scene.triplets) and scene.model_id.endswith('/tuned')
+    one = int(np.argmax(scene.triplets.scores))
+    expected = _score_by_hand(pipeline, scene, one, rows)
+    assert scene.triplets.scores[one] == pytest.approx(expected, rel=1e-3)
+
+
+def _score_by_hand(pipeline, scene, one, rows):
+    """Return the score of a triplet: the whole last block, masked, for its pair alone."""
+    stage, image = pipeline._interact, _image()
+    pixels = stage.transform.pixels([stage.transform.resize(image)])
+    trunk, at = stage.head.trunk, stage.transform.place(*image.shape[:2])
+    human, thing = scene.triplets.human[one], scene.triplets.object[one]
+    boxes = torch.from_numpy(at.to_network(scene.instances.boxes[[human, thing]]))
+    region = box_regions(boxes, trunk.grid, trunk.patch).any(0)
+    mask = torch.zeros(1 + len(region), 1 + len(region))
+    mask[0, 1:][~region] = -torch.inf
+    with torch.no_grad():
+        tokens = trunk.tokens_before_last(stage.module.normalise(pixels))
+        feature = trunk.ln_post(trunk.last_block(tokens, attn_mask=mask)[:, 0])
+    phrase = [i for i, verb in enumerate(pipeline.prompts.current.verb_of_row)
+              if verb == scene.triplets.verb[one]
+              and pipeline.prompts.current.validity[i, scene.instances.labels[thing]]]
+    logit = 100 * torch.nn.functional.normalize(feature, dim=-1)[0] @ rows[phrase[0]]
+    return float(logit.sigmoid() * np.prod(scene.instances.scores[[human, thing]]))
+
+
+def test_a_verb_the_classifier_was_not_trained_with_gets_the_row_it_would_begin_with(tuned):
+    pipeline = HoiPipeline(tuned, 'cpu', head='tuned', options=ANY_SCORE)
+    prompts = pipeline.prompts.prepare(['ride: bicycle', 'juggle: cup'])
+    assert prompts.approximate == ('juggle',)
+    clip = pipeline._interact.clip
+    text = encode_text(clip, ['a photo of a person juggle a cup'])
+    assert prompts.phrases[1] == 'a photo of a person juggle a cup'
+    torch.testing.assert_close(prompts.embeddings[1], torch.nn.functional.normalize(
+        text @ clip.visual.proj.T, dim=-1)[0])
+    pipeline.prompts.activate(prompts)
+    assert pipeline(_image(), GIVEN).prompt_version == 2
+
+
+@pytest.mark.parametrize(('fields', 'words'), [
+    ({'kind': 'defr'}, 'need each other'),
+    ({'kind': 'region_readout', 'text': 'rows', 'activation': 'sigmoid'}, 'need each other'),
+    ({'kind': 'defr', 'text': 'rows', 'activation': 'softmax'}, 'sigmoid')])
+def test_a_fine_tuned_tower_and_its_rows_are_described_together(fields, words):
+    with pytest.raises(ValueError, match=words):
+        HeadSpec(**fields)
+
+
+def test_rows_of_another_vocabulary_are_refused(tuned, tmp_path):
+    file = tuned.path / 'heads/tuned.text.safetensors'
+    rows = load_file(file)['rows']
+    made = tiny_bundle(tmp_path / 'b', heads={'tuned': DEFR_HEAD})
+    save_file({'rows': rows[1:]}, made.path / 'heads/tuned.text.safetensors')
+    with pytest.raises(BundleError, match='one per phrase'):
+        HoiPipeline(Bundle(made.path, made.spec), 'cpu')
 
 
 def test_descriptions_written_before_there_were_other_heads_still_open():
