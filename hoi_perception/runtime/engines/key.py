@@ -27,7 +27,8 @@ from importlib import metadata
 import json
 from pathlib import Path
 import platform
-from typing import Any, Dict, Iterator, List, Mapping, Set
+from typing import Any, Dict, Iterator, List, Mapping, MutableMapping, Set, Tuple
+from weakref import WeakKeyDictionary
 
 from hoi_perception.runtime.engines.backend import Backend
 from hoi_perception.runtime.graphs import Graph
@@ -37,9 +38,11 @@ from torch import nn, Tensor
 LIBRARIES = ('torchvision', 'transformers', 'open_clip_torch')
 # What the outputs of a graph follow from, relative to the package.
 SOURCES = ('core', 'networks', 'runtime/engines', 'runtime/*graph*.py', 'runtime/*heads*.py',
-           'runtime/loading.py', 'runtime/interact_stage.py', 'runtime/pair_batch.py')
+           'runtime/loading.py', 'runtime/*_stage.py', 'runtime/pair_batch.py',
+           'runtime/preprocess.py')
 # Hooks and the like, which every module has.
 _MACHINERY = frozenset(vars(nn.Module()))
+_digests: MutableMapping[nn.Module, Tuple[tuple, str]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -119,15 +122,26 @@ def has_bf16(device: torch.device) -> bool:
 
 def weights_digest(module: nn.Module) -> str:
     """Return a digest of all parameters, buffers and tensors kept as attributes."""
+    held = sorted(_tensors(module), key=lambda item: item[0])
+    # Every bucket of a stage asks for the same gigabyte.
+    state = tuple((name, tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version)
+                  for name, tensor in held)
+    known = _digests.get(module)
+    if known is None or known[0] != state:
+        known = _digests[module] = state, _digest(held)
+    return known[1]
+
+
+def _digest(held: List[Tuple[str, Tensor]]) -> str:
     digest = hashlib.sha256()
-    for name, tensor in sorted(_tensors(module)):
+    for name, tensor in held:
         digest.update(f'{name} {tuple(tensor.shape)} {tensor.dtype}'.encode())
         content = tensor.detach().cpu().contiguous().reshape(-1)
         digest.update(memoryview(content.view(torch.uint8).numpy()))
     return digest.hexdigest()[:16]
 
 
-def _tensors(module: nn.Module) -> Iterator[tuple]:
+def _tensors(module: nn.Module) -> Iterator[Tuple[str, Tensor]]:
     for path, part in module.named_modules():
         held = {**part._parameters, **part._buffers, **vars(part)}
         for name, value in held.items():
