@@ -69,14 +69,41 @@ def _rf_detr() -> transformers.RfDetrConfig:
         group_detr=1, intermediate_size=16)
 
 
+def _swin(**changes) -> transformers.SwinConfig:
+    return transformers.SwinConfig(
+        image_size=64, patch_size=4, embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2],
+        window_size=2, **changes)
+
+
+def _mask_former() -> transformers.MaskFormerConfig:
+    decoder = transformers.DetrConfig(
+        d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, num_queries=12,
+        use_timm_backbone=False, backbone=None, use_pretrained_backbone=False,
+        backbone_config=transformers.ResNetConfig(**_WIDTHS, out_features=['stage4']))
+    return transformers.MaskFormerConfig(
+        backbone_config=_swin(out_features=['stage1', 'stage2', 'stage3', 'stage4']),
+        decoder_config=decoder, fpn_feature_size=32, mask_feature_size=32)
+
+
+def _mask2former() -> transformers.Mask2FormerConfig:
+    return transformers.Mask2FormerConfig(
+        backbone_config=_swin(out_features=['stage1', 'stage2', 'stage3', 'stage4']),
+        feature_size=32, mask_feature_size=32, hidden_dim=16, encoder_feedforward_dim=16,
+        encoder_layers=1, decoder_layers=2, num_attention_heads=2, dim_feedforward=16,
+        num_queries=12)
+
+
 CONFIGS = {'DetrForObjectDetection': _detr, 'RTDetrV2ForObjectDetection': _rt_detr_v2,
            'DFineForObjectDetection': _d_fine, 'RfDetrForObjectDetection': _rf_detr,
            'RfDetrForInstanceSegmentation': _rf_detr}
+MASK_TRANSFORMERS = {'MaskFormerForInstanceSegmentation': _mask_former,
+                     'Mask2FormerForUniversalSegmentation': _mask2former}
 
 
 def random_detector(architecture: str) -> torch.nn.Module:
     """Return a small detector of that transformers class with random weights."""
-    config = CONFIGS[architecture]()
+    config = {**CONFIGS, **MASK_TRANSFORMERS}[architecture]()
     config.id2label, config.label2id = LABELS, {v: k for k, v in LABELS.items()}
     torch.manual_seed(3)
     return getattr(transformers, architecture)(config).eval()

@@ -186,6 +186,11 @@ class DenseDetector(nn.Module):
         """Length of a query."""
         return self.config.head_width
 
+    @property
+    def pixel_dim(self) -> int:
+        """Channels of the pixel embedding: the prototypes."""
+        return self.config.masks
+
     def dense(self, images: Tensor) -> DensePredictions:
         """Return the predictions of every location for (B, 3, H, W) normalised images."""
         if tuple(images.shape[-2:]) != tuple(self.config.image_size):

@@ -17,13 +17,13 @@ Detectors of the `transformers` library, seen as `Detections`.
 
 DETR scores with a softmax that has a no-object class; RT-DETR, RT-DETRv2, D-FINE and RF-DETR with
 one sigmoid per class, from which the best (query, class) entries are taken as their own
-post-processing does. RF-DETR-Seg's mask logits of the chosen queries become the prototypes, with
-one-hot coefficients.
+post-processing does. RF-DETR-Seg, MaskFormer and Mask2Former also give masks, see `seg_trunk`.
 """
 
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Tuple
 
 from hoi_perception.networks.detection import Detections
+from hoi_perception.networks.seg_trunk import pixel_dim_of, SEGMENTERS
 import torch
 from torch import nn, Tensor
 import transformers
@@ -31,7 +31,7 @@ import transformers
 SOFTMAX = ('DetrForObjectDetection', 'ConditionalDetrForObjectDetection')
 ARCHITECTURES = (
     'DetrForObjectDetection', 'RTDetrForObjectDetection', 'RTDetrV2ForObjectDetection',
-    'DFineForObjectDetection', 'RfDetrForObjectDetection', 'RfDetrForInstanceSegmentation')
+    'DFineForObjectDetection', 'RfDetrForObjectDetection', *SEGMENTERS)
 
 
 def architecture_class(name: str) -> Any:
@@ -86,10 +86,20 @@ class TransformersDetector(nn.Module):
     @property
     def query_dim(self) -> int:
         """Length of a query."""
-        return self.model.config.d_model
+        config = self.model.config
+        if type(self.model).__name__ == 'MaskFormerForInstanceSegmentation':
+            return config.decoder_config.hidden_size
+        return config.hidden_dim if hasattr(config, 'mask_feature_size') else config.d_model
+
+    @property
+    def pixel_dim(self) -> int:
+        """Channels of the pixel embedding, 0 where the model makes no masks."""
+        return pixel_dim_of(self.model)
 
     def forward(self, images: Tensor) -> Detections:
         """Return the best entries of (B, 3, H, W) normalised images."""
+        if self.pixel_dim:
+            return self._segment(images)
         output = self.model(pixel_values=images)
         if self.softmax:
             # topk, not max: TensorRT has no converter for a maximum with its index.
@@ -97,23 +107,28 @@ class TransformersDetector(nn.Module):
             scores, query = scores.topk(min(self.top_k, scores.shape[1]))
             labels = labels.gather(1, query)
         else:
-            probabilities = output.logits.sigmoid()
-            classes = probabilities.shape[-1]
-            count = min(self.top_k, probabilities.shape[1])
-            scores, index = probabilities.flatten(1).topk(count)
-            query, labels = index // classes, index % classes
-        boxes = _rows(corners(output.pred_boxes), query)
-        if self.clip_boxes:
-            boxes = boxes.clamp(0, 1)
-        queries = _rows(output.last_hidden_state, query)
-        masks = getattr(output, 'pred_masks', None)
-        if masks is None:
-            return Detections.from_tensors((boxes, scores, labels, queries))
-        count = query.shape[1]
-        prototypes = _rows(masks.flatten(2), query).view(-1, count, *masks.shape[-2:])
-        one_hot = torch.eye(count, dtype=boxes.dtype, device=boxes.device)
-        return Detections(boxes, scores, labels, queries, one_hot.expand(len(boxes), -1, -1),
-                          prototypes)
+            scores, query, labels = self._best(output.logits.sigmoid())
+        return Detections.from_tensors((
+            self._boxes(corners(output.pred_boxes), query), scores, labels,
+            _rows(output.last_hidden_state, query)))
+
+    def _segment(self, images: Tensor) -> Detections:
+        parts = SEGMENTERS[type(self.model).__name__](self.model, images)
+        scores, query, labels = self._best(parts.probabilities)
+        return Detections(self._boxes(parts.boxes, query), scores, labels,
+                          _rows(parts.queries, query), _rows(parts.embeddings, query),
+                          parts.pixels)
+
+    def _best(self, probabilities: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+        """Return the best entries of (B, Q, C): their scores, queries and classes."""
+        classes = probabilities.shape[-1]
+        count = min(self.top_k, probabilities.shape[1])
+        scores, index = probabilities.flatten(1).topk(count)
+        return scores, index // classes, index % classes
+
+    def _boxes(self, boxes: Tensor, query: Tensor) -> Tensor:
+        boxes = _rows(boxes, query)
+        return boxes.clamp(0, 1) if self.clip_boxes else boxes
 
 
 def _rows(values: Tensor, index: Tensor) -> Tensor:
