@@ -32,6 +32,7 @@ from typing import Optional
 
 from hoi_perception.core.errors import HoiError
 from hoi_perception.evaluation import average_precision
+from hoi_perception.evaluation.judged import Judged
 from hoi_perception.evaluation.matching import best_truth, box_overlap, first_claims, same_group
 from hoi_perception.evaluation.pairs import BoxPairs, indices
 from hoi_perception.evaluation.results import (
@@ -92,14 +93,29 @@ def evaluate(protocol: Protocol, detections: BoxPairs, truth: BoxPairs, classes:
     known[i, c]. positives: (C,) ground-truth pairs per class where `truth` holds only a part of
     them. Raises `HoiError`.
     """
+    judged = judge(protocol, detections, truth, classes, images, known)
+    positives = judged.positives if positives is None else np.asarray(positives)
+    if positives.shape != (classes,) or (positives < judged.positives).any():
+        raise HoiError(f'positives has shape {positives.shape} or is smaller than what the truth '
+                       f'holds, expected {(classes,)} counts of all ground-truth pairs.')
+    curve = average_precision.curve(judged.labels, judged.right, positives)
+    return MapResult(
+        protocol.name, DEFAULT if known is None else KNOWN_OBJECT,
+        average_precision.eleven_points(curve), average_precision.last_recall(curve), positives,
+        len(np.unique(truth.images)) if protocol.skip_empty else images, len(judged.labels),
+        subsets)
+
+
+def judge(protocol: Protocol, detections: BoxPairs, truth: BoxPairs, classes: int, images: int,
+          known: Optional[np.ndarray] = None) -> Judged:
+    """
+    Return the detections that count with their verdicts, ranked; arguments as for `evaluate`.
+
+    Scores are in the precision of the protocol. Raises `HoiError`.
+    """
     for name, part in (('detections', detections), ('truth', truth)):
         indices(f'{name}.classes', part.classes, len(part), classes)
         indices(f'{name}.images', part.images, len(part), images)
-    counted = np.bincount(truth.classes, minlength=classes)
-    positives = counted if positives is None else np.asarray(positives)
-    if positives.shape != (classes,) or (positives < counted).any():
-        raise HoiError(f'positives has shape {positives.shape} or is smaller than what the truth '
-                       f'holds, expected {(classes,)} counts of all ground-truth pairs.')
     keep = np.ones(len(detections), dtype=bool)
     if known is not None:
         if np.shape(known) != (images, classes):
@@ -107,17 +123,13 @@ def evaluate(protocol: Protocol, detections: BoxPairs, truth: BoxPairs, classes:
                            f'{(images, classes)}: see known_object().')
         keep &= np.asarray(known, bool)[detections.images, detections.classes]
     if protocol.skip_empty:
-        annotated = np.bincount(truth.images, minlength=images) > 0
-        keep, images = keep & annotated[detections.images], int(annotated.sum())
+        keep &= (np.bincount(truth.images, minlength=images) > 0)[detections.images]
     scores: np.ndarray = detections.scores.astype(protocol.precision)
     order = average_precision.ranking(detections.classes, scores, detections.images)
-    ranked = detections.take(order[keep[order]])
-    right = match(protocol, ranked, truth, classes)
-    curve = average_precision.curve(ranked.classes, right, positives)
-    return MapResult(
-        protocol.name, DEFAULT if known is None else KNOWN_OBJECT,
-        average_precision.eleven_points(curve), average_precision.last_recall(curve), positives,
-        images, len(ranked), subsets)
+    order = order[keep[order]]
+    ranked = detections.take(order)
+    return Judged(classes, images, ranked.classes, ranked.images, scores[order],
+                  match(protocol, ranked, truth, classes), truth.classes, truth.images)
 
 
 def known_object(labels: np.ndarray, objects: np.ndarray) -> np.ndarray:

@@ -17,7 +17,8 @@
 from typing import List, Optional
 
 from hoi_perception.core.errors import HoiError
-from hoi_perception.evaluation.hico_det import evaluate, Protocol
+from hoi_perception.evaluation.hico_det import evaluate, judge, Protocol
+from hoi_perception.evaluation.judged import Judged
 from hoi_perception.evaluation.pairs import BoxPairs, indices
 from hoi_perception.evaluation.results import (
     DEFAULT,
@@ -92,3 +93,8 @@ class HicoDetEvaluator:
                            f'{KNOWN_OBJECT!r}.')
         return evaluate(self.protocol, _unpacked(self._found), _unpacked(self._truth),
                         self.classes, len(self), known, subsets=self.subsets)
+
+    def judged(self) -> Judged:
+        """Return the verdicts of the default setting over the images so far."""
+        return judge(self.protocol, _unpacked(self._found), _unpacked(self._truth), self.classes,
+                     len(self))

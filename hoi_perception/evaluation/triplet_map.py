@@ -15,14 +15,18 @@
 """
 Mean average precision of triplets over scenes, by the protocols of `hico_det`.
 
-Scenes are compared by names, so that prediction and truth may use different vocabularies.
+Scenes are compared by names, so that prediction and truth may use different vocabularies; case
+and underscores do not matter ('sit_on', 'Sit on').
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 from hoi_perception.core.scene import NONE, Scene
+from hoi_perception.core.vocabulary import same_name
 from hoi_perception.evaluation.hico_det import HICO_OFFICIAL, Protocol
+from hoi_perception.evaluation.judged import Judged
 from hoi_perception.evaluation.pairs import BoxPairs
 from hoi_perception.evaluation.results import DEFAULT, MapResult, NO_SUBSETS, Subsets
 from hoi_perception.evaluation.streaming import HicoDetEvaluator
@@ -55,13 +59,20 @@ def named_triplets(scene: Scene) -> List[ClassName]:
             for verb, thing in zip(scene.triplets.verb, scene.triplets.object)]
 
 
+@lru_cache(maxsize=4096)
+def _plain(name: ClassName) -> ClassName:
+    return same_name(name[0]), same_name(name[1])
+
+
 def chosen_triplets(scene: Scene, index: Dict[ClassName, int]) -> Tuple[np.ndarray, ...]:
     """
     Return row, class, human and object (instances) of the triplets whose class is in the index.
 
     Without an object there is nothing to overlap: the human stands in on both sides.
     """
-    classes = np.array([index.get(name, -1) for name in named_triplets(scene)], dtype=np.int64)
+    plain = {_plain(name): row for name, row in index.items()}
+    classes = np.array([index.get(name, plain.get(_plain(name), -1))
+                        for name in named_triplets(scene)], dtype=np.int64)
     kept = np.flatnonzero(classes >= 0)
     human, thing = scene.triplets.human[kept], scene.triplets.object[kept]
     return kept, classes[kept], human, np.where(thing == NONE, human, thing)
@@ -100,6 +111,10 @@ class SceneEvaluator:
     def result(self, setting: str = DEFAULT) -> MapResult:
         """Return the result over the scenes so far."""
         return self._pairs.result(setting)
+
+    def judged(self) -> Judged:
+        """Return the verdict on every triplet of the scenes so far."""
+        return self._pairs.judged()
 
 
 def evaluate_scenes(pairs: Iterable[Tuple[Scene, Scene]],

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from hoi_perception.core.errors import HoiError
+from hoi_perception.evaluation.datasets.pair_table import PairTable
+from hoi_perception.evaluation.datasets.vcoco_names import vcoco_actions
 from hoi_perception.evaluation.pairs import finite, indices
 import numpy as np
 
@@ -46,6 +48,24 @@ class VcocoTruth:
     person: np.ndarray
     labels: np.ndarray
     role_rows: np.ndarray
+
+    def take(self, images: np.ndarray) -> 'VcocoTruth':
+        """
+        Return the truth of these images (k,), in their order; one that comes twice counts twice.
+
+        The rows must be sorted by image, as both readers give them.
+        """
+        starts = np.searchsorted(self.images, np.arange(len(self.image_ids) + 1))
+        counts = np.diff(starts)[images]
+        begin = np.cumsum(counts) - counts
+        shift = np.repeat(starts[images] - begin, counts)
+        rows = np.arange(len(shift)) + shift
+        role_rows = self.role_rows[rows]
+        return VcocoTruth(
+            self.actions, self.roles, self.image_ids[images],
+            np.repeat(np.arange(len(images)), counts), self.boxes[rows], self.person[rows],
+            self.labels[rows],
+            np.where(role_rows == NO_ROLE, NO_ROLE, role_rows - shift[:, None, None]))
 
     def __post_init__(self) -> None:
         n, names = len(self.images), len(self.actions)
@@ -149,3 +169,33 @@ def _labels(vcoco: Sequence[Mapping], row_of: Dict[int, int]) -> Tuple[np.ndarra
                         'do not belong together.')
                 role_rows[row, a, slot] = row_of[role] if role else NO_ROLE
     return labels, role_rows
+
+
+def truth_from_pairs(table: PairTable) -> VcocoTruth:
+    """
+    Turn the instances form of V-COCO, which has no person without an object, into ground truth.
+
+    Every person of a pair counts as annotated: it does the actions it is listed with, no others.
+    A person that is only an object is not annotated. Boxes, edges in the table, name their last
+    pixel here; image ids count from 0. Of several objects in one role the first counts.
+    """
+    actions = vcoco_actions()
+    place = {f'{name} {role}': (a, slot) for a, (name, roles) in enumerate(actions)
+             for slot, role in enumerate(roles)}
+    action, slot = np.array([place[table.names.verbs[verb]] for verb in table.verbs],
+                            np.int64).reshape(-1, 2).T
+    count = len(table.verbs)
+    thing = np.concatenate([np.zeros(count), table.objects != table.names.human])
+    boxes = np.concatenate([table.human_boxes, table.object_boxes]) - [0, 0, 1, 1]
+    rows, inverse = np.unique(np.column_stack([np.tile(table.record, 2), thing, boxes]), axis=0,
+                              return_inverse=True)
+    human, role = inverse.reshape(2, count)
+    labels = np.full((len(rows), len(actions)), -1, np.int8)
+    labels[human] = 0
+    labels[human, action] = 1
+    role_rows = np.full((len(rows), len(actions), ROLES), NO_ROLE, np.int64)
+    role_rows[human[::-1], action[::-1], slot[::-1]] = role[::-1]
+    return VcocoTruth(
+        tuple(name for name, _ in actions), tuple(roles for _, roles in actions),
+        np.arange(len(table.images)), rows[:, 0].astype(np.int64),
+        rows[:, 2:].astype(np.float32), rows[:, 1] == 0, labels, role_rows)

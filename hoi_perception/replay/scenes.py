@@ -18,10 +18,11 @@ Messages read from a bag to `Scene`s.
 Names decide, not indices: ground truth and results of one bag may index different vocabularies.
 """
 
-from typing import Iterable
+from typing import Iterable, Tuple
 
-from hoi_perception.core.scene import Instances, NONE, Scene, Triplets
+from hoi_perception.core.scene import Instances, Mask, MaskKind, NONE, Scene, Triplets
 from hoi_perception.core.vocabulary import Verb, Vocabulary
+from pycocotools import mask as coco
 
 
 def vocabulary_of(detections: Iterable[object], human: str = 'person') -> Vocabulary:
@@ -57,3 +58,11 @@ def scene_of(message, vocabulary: Vocabulary) -> Scene:
             scores=[t.score for t in triplets],
             ids=[int(t.interaction_id) for t in triplets]),
         model_id=message.model_id, prompt_version=int(message.prompt_version))
+
+
+def masks_of(message) -> Tuple[Mask, ...]:
+    """Return the masks of a HoiMasks message, from rosbags or rclpy."""
+    return tuple(Mask(MaskKind(int(mask.kind)), int(mask.owner), int(mask.x), int(mask.y),
+                      coco.decode({'size': [int(mask.height), int(mask.width)],
+                                   'counts': bytes(mask.data)}).astype(bool))
+                 for mask in message.masks)
