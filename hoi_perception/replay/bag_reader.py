@@ -204,7 +204,8 @@ class BagReader:
     @property
     def storage(self) -> str:
         """The storage of the bag: `mcap` or `sqlite3`."""
-        return STORAGES[data_files(self.path)[0].suffix] if data_files(self.path) else 'mcap'
+        suffixes = {suffix for file in bag_files(self.path) for suffix in file.suffixes}
+        return 'sqlite3' if '.db3' in suffixes else 'mcap'
 
     def close(self) -> None:
         """Close the bag's files."""
@@ -314,6 +315,12 @@ def data_files(path: Path) -> List[Path]:
     def numbers(file: Path) -> List[Any]:
         return [int(part) if part.isdigit() else part for part in re.split(r'(\d+)', file.name)]
     return sorted(files, key=numbers)
+
+
+def bag_files(path: Path) -> List[Path]:
+    """Return all files of a bag, with its metadata.yaml and those that are compressed."""
+    packed = [path / 'metadata.yaml', *(sorted(path.glob('*.zstd')) if path.is_dir() else ())]
+    return [file for file in packed if file.is_file()] + data_files(path)
 
 
 def _metadata(path: Path) -> str:

@@ -16,11 +16,23 @@
 
 from pathlib import Path
 import shutil
-from typing import Dict
+from typing import Any, Dict, Union
 
 from hoi_perception.core.errors import HoiError
 from hoi_perception.replay.message_types import hoi_typestore
+from rosbags.interfaces import (
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
 from rosbags.rosbag2 import StoragePlugin, Writer
+
+_FOREVER = QosTime(9223372036, 854775807)
+_LATCHED = Qos(QosHistory.KEEP_LAST, 1, QosReliability.RELIABLE, QosDurability.TRANSIENT_LOCAL,
+               _FOREVER, _FOREVER, QosLiveliness.AUTOMATIC, _FOREVER, False)
 
 
 class BagWriter:
@@ -40,17 +52,23 @@ class BagWriter:
                                'remove it or choose another output directory.')
             shutil.rmtree(self.path)
         self.types = hoi_typestore()
-        self._connections: Dict[str, object] = {}
+        self._connections: Dict[str, Any] = {}
         self._writer = Writer(self.path, version=9, storage_plugin=StoragePlugin[storage.upper()])
         self._writer.open()
 
-    def add_topic(self, topic: str, type_: str) -> None:
-        """Announce a topic, so that the bag names it even when nothing is written to it."""
+    def add_topic(self, topic: str, type_: str, latched: bool = False) -> None:
+        """
+        Announce a topic, so that the bag names it even when nothing is written to it.
+
+        latched: whoever plays the bag shall keep the last message for those who come later.
+        """
         if topic not in self._connections:
             self._connections[topic] = self._writer.add_connection(
-                topic, type_, typestore=self.types)
+                topic, type_, typestore=self.types,
+                offered_qos_profiles=[_LATCHED] if latched else [])
 
-    def write_serialized(self, topic: str, type_: str, log_time: int, serialized: bytes) -> None:
+    def write_serialized(self, topic: str, type_: str, log_time: int,
+                         serialized: Union[bytes, memoryview]) -> None:
         """Write a message that is already serialized (CDR); log_time in nanoseconds, from 0."""
         self.add_topic(topic, type_)
         self._writer.write(self._connections[topic], max(int(log_time), 0), serialized)

@@ -12,26 +12,15 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""
-Boxes of another detector: messages to `Instances`, and which message belongs to which frame.
+"""Boxes of another detector: messages of rclpy or rosbags to `Instances`; for node and replay."""
 
-The messages may come from rclpy or from rosbags: anything with `instances` and a header.
-"""
+from typing import List, Sequence, Tuple
 
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
-
-from hoi_perception.core.errors import HoiError
 from hoi_perception.core.scene import Instances
-from hoi_perception.replay.bag_reader import BagReader
-from hoi_perception.replay.message_types import DETECTIONS, INSTANCES
 import numpy as np
 
 MAX_EXTRA_OBJECTS = 1000
 """More new class names than this from another detector are a fault, not a vocabulary."""
-AHEAD_NS = 5_000_000_000
-"""Boxes are looked for this long after their frame was recorded: the detector takes its time."""
-
-Stamp = Tuple[int, int]
 
 
 def class_names(message) -> Tuple[str, ...]:
@@ -76,40 +65,3 @@ def instances(message, objects: Sequence[str]) -> Tuple[Instances, List[str]]:
     if not boxes:
         return Instances.empty(), faults
     return Instances(np.array(boxes), np.array(scores), np.array(labels), np.array(tracks)), faults
-
-
-class BoxTopic:
-    """
-    The boxes of a bag's topic by the stamp of their image; the frames come in order of recording.
-
-    Messages are read a little ahead of the frames and forgotten behind them. The type is
-    `hoi_msgs/Instances`, or `hoi_msgs/HoiDetections`, whose triplets are not looked at.
-    """
-
-    def __init__(self, reader: BagReader, name: str) -> None:
-        topics = [topic for topic in reader.topics
-                  if topic.name == name and topic.type in (INSTANCES, DETECTIONS)]
-        if not topics:
-            found = ', '.join(f'{topic.name} ({topic.type})' for topic in reader.topics)
-            raise HoiError(f'bag {reader.path} has no boxes on {name}: expected a topic of '
-                           f'{INSTANCES} or {DETECTIONS}; found {found or "no topics"}.')
-        self._messages: Iterator[tuple] = reader.messages(topics[0])
-        self._waiting: Dict[Stamp, tuple] = {}
-        self._read_to = -1
-        self._ended = False
-
-    def of(self, stamp: Stamp, log_time: int):
-        """Return the message with this stamp for the frame recorded at this time, or None."""
-        while stamp not in self._waiting and not self._ended and (
-                self._read_to <= log_time + AHEAD_NS):
-            found: Optional[tuple] = next(self._messages, None)
-            if found is None:
-                self._ended = True
-                break
-            self._read_to, header = found[0], found[1].header
-            self._waiting[int(header.stamp.sec), int(header.stamp.nanosec)] = found
-        entry = self._waiting.get(stamp)
-        old = [key for key, found in self._waiting.items() if found[0] < log_time - AHEAD_NS]
-        for key in old:
-            del self._waiting[key]
-        return None if entry is None else entry[1]
