@@ -25,6 +25,7 @@ import sys
 from typing import List, Optional
 
 from hoi_perception.engine_cli import engine_app
+from hoi_perception.replay_cli import replay_app
 import typer
 
 app = typer.Typer(name='hoi', no_args_is_help=True, add_completion=False,
@@ -33,6 +34,7 @@ app = typer.Typer(name='hoi', no_args_is_help=True, add_completion=False,
 bundle_app = typer.Typer(no_args_is_help=True, help='Model bundles: look into, check, build.')
 app.add_typer(bundle_app, name='bundle')
 app.add_typer(engine_app, name='engine')
+app.add_typer(replay_app, name='replay')
 
 
 def _open_bundle(path: Optional[Path]):
