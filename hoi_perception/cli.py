@@ -28,8 +28,9 @@ from hoi_perception.engine_cli import engine_app
 from hoi_perception.replay_cli import replay_app
 import typer
 
+# Without markup, or help such as [shipped one] would be taken for a style and left out.
 app = typer.Typer(name='hoi', no_args_is_help=True, add_completion=False,
-                  pretty_exceptions_enable=False,
+                  pretty_exceptions_enable=False, rich_markup_mode=None,
                   help='Human-object interactions from camera images.')
 bundle_app = typer.Typer(no_args_is_help=True, help='Model bundles: look into, check, build.')
 app.add_typer(bundle_app, name='bundle')

@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image
 import pytest
 from random_models import save_clip, save_detector
+import typer
 
 
 @pytest.fixture(scope='module')
@@ -112,3 +113,22 @@ def test_help_does_not_load_networks():
     code = ("import sys; from hoi_perception.cli import app; "
             "sys.exit(any(m in sys.modules for m in ('torch', 'transformers', 'rclpy')))")
     assert subprocess.run([sys.executable, '-c', code], timeout=60).returncode == 0
+
+
+def _commands(group, path=()):
+    for name, command in group.commands.items():
+        if hasattr(command, 'commands'):
+            yield from _commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+@pytest.mark.parametrize('path, command', [
+    pytest.param(path, command, id=' '.join(path))
+    for path, command in _commands(typer.main.get_command(cli.app))])
+def test_help_shows_all_of_every_option(capsys, path, command):
+    code, shown, _ = _run(capsys, *path, '--help')
+    assert code == 0
+    for option in command.params:
+        words = (getattr(option, 'help', '') or '').split()
+        assert ''.join(words) in ''.join(shown.split()), option.name

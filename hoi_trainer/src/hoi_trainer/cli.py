@@ -26,8 +26,9 @@ from hoi_perception.core.errors import HoiError
 from hoi_perception.engine_cli import build
 import typer
 
+# Without markup, or help in brackets would be taken for a style and left out.
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  help='Train and evaluate the models of hoi_perception.')
+                  rich_markup_mode=None, help='Train and evaluate the models of hoi_perception.')
 evaluate = typer.Typer(no_args_is_help=True, help='Measure a trained model on a held-out split.')
 app.add_typer(evaluate, name='evaluate')
 data = typer.Typer(no_args_is_help=True, help='Look at annotated data sets.')
