@@ -25,7 +25,7 @@ that most of its frames matched, and is false if none did. Errors are predicted 
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Container, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from hoi_perception.core.scene import NONE, Scene
 from hoi_perception.core.vocabulary import same_name
@@ -98,12 +98,13 @@ class EventAccuracy:
     @staticmethod
     def join(parts: Sequence['EventAccuracy']) -> 'EventAccuracy':
         """Return the figures of several sequences together (one or more)."""
+        def joined(name: str) -> np.ndarray:
+            return np.concatenate([getattr(part, name) for part in parts])
         return EventAccuracy(
-            verbs=tuple(verb for part in parts for verb in part.verbs),
-            **{name: np.concatenate([getattr(part, name) for part in parts])
-               for name in ('spans', 'pieces', 'start_error', 'end_error', 'covered')},
-            **{name: sum(getattr(part, name) for part in parts)
-               for name in ('predicted', 'false', 'seconds', 'untracked')})
+            tuple(verb for part in parts for verb in part.verbs), joined('spans'),
+            joined('pieces'), joined('start_error'), joined('end_error'), joined('covered'),
+            sum(part.predicted for part in parts), sum(part.false for part in parts),
+            sum(part.seconds for part in parts), sum(part.untracked for part in parts))
 
 
 class _Interval:
@@ -134,15 +135,15 @@ def event_accuracy(frames: Sequence[TimedScenes], spans: Optional[Mapping[int, S
     untracked = 0
     for stamp, predicted, truth in frames:
         assert truth is not None  # filtered above
-        rows = np.flatnonzero([verb in wanted for verb in _verbs(truth)])
+        rows = np.flatnonzero(_chosen(truth, wanted))
         keys = [_key(truth, row) for row in rows.tolist()]
         untracked += keys.count(None)
-        rows = rows[[key is not None for key in keys]]
+        rows = rows[np.array([key is not None for key in keys], bool)]
         current = [_grow(intervals, newest, key, stamp, gap_s) for key in keys if key is not None]
         if predicted is None:
             continue
         ids = predicted.triplets.ids
-        named = np.flatnonzero((ids > 0) & [verb in wanted for verb in _verbs(predicted)])
+        named = np.flatnonzero((ids > 0) & _chosen(predicted, wanted))
         for identity in ids[named].tolist():
             seen[identity] = seen.get(identity, (stamp, stamp))[0], stamp
         for one, other in _matched(predicted, named, truth, rows):
@@ -157,6 +158,10 @@ def event_accuracy(frames: Sequence[TimedScenes], spans: Optional[Mapping[int, S
 def _verbs(scene: Scene) -> List[str]:
     names = [same_name(name) for name in scene.vocabulary.verb_names]
     return [names[verb] for verb in scene.triplets.verb.tolist()]
+
+
+def _chosen(scene: Scene, wanted: Container[str]) -> np.ndarray:
+    return np.array([verb in wanted for verb in _verbs(scene)], bool)
 
 
 def _key(truth: Scene, row: int) -> Optional[tuple]:
