@@ -62,7 +62,8 @@ def run(
             None, help='For real-time: a bag with the topic latency of the node on the robot, or '
                        'JSON with milliseconds per frame [measured here].'),
         instances: Optional[str] = typer.Option(
-            None, help='Topic with boxes of another detector, instead of the own one.'),
+            None, help='Topic or JSON file with boxes of another detector, instead of the own '
+                       'one.'),
         engine: str = typer.Option(
             'eager', help='eager (always the same results), auto (the fastest that was built), '
                           'aoti, openvino, tensorrt.'),
@@ -140,11 +141,15 @@ def compare(
 @replay_app.command()
 def export(
         directory: Path = typer.Argument(..., help='Output directory of a replay.'),
-        out: Path = typer.Argument(..., help='Directory to write images and COCO files to.')
-        ) -> None:
+        out: Path = typer.Argument(..., help='New directory for images and COCO files.'),
+        bag: Optional[List[Path]] = typer.Option(
+            None, help='The bags that were replayed [where they were then].'),
+        least_score: float = typer.Option(0.0, help='Leave out interactions below.')) -> None:
     """Write frames with predictions as COCO files, to be corrected in an annotation tool."""
-    from hoi_perception.replay.annotations import export_coco
-    typer.echo(export_coco(directory, out))
+    from hoi_perception.replay.annotations import export_bags
+    from hoi_perception.replay.records import BAGS, read_run
+    bags = bag or [Path(path) for path in read_run(directory).options[BAGS]]
+    typer.echo(str(export_bags(directory, out, bags, least_score)))
 
 
 if __name__ == '__main__':

@@ -20,9 +20,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from hoi_perception.core.errors import HoiError
 from hoi_perception.core.scene import Instances, Scene
 from hoi_perception.replay import given_boxes
-from hoi_perception.replay.bag_reader import BagReader
-from hoi_perception.replay.box_topic import BoxTopic
 from hoi_perception.replay.inputs import InputFrame
+from hoi_perception.replay.instances import BoxSource
 from hoi_perception.replay.message_types import DETECTIONS, EVENT, hoi_typestore, MASKS, VOCABULARY
 from hoi_perception.replay.messages import Messages, scene_before_tracking
 from hoi_perception.runtime.events import Timeline
@@ -66,23 +65,21 @@ class Answerer:
     """
     Computes one frame after the other, tracking from frame to frame by their stamps.
 
-    pipeline: its prompts and options as they shall be. boxes: topic of another detector's boxes.
+    pipeline: its prompts and options as they shall be. boxes: those of another detector.
     """
 
-    def __init__(self, pipeline: HoiPipeline, boxes: Optional[str] = None) -> None:
+    def __init__(self, pipeline: HoiPipeline, boxes: Optional[BoxSource] = None) -> None:
         self.pipeline = pipeline
         self.prompts: Dict[int, List[str]] = {}
         self._rule = rule_of(pipeline.bundle.spec.thresholds, FollowOptions())
         self._timeline, self._messages, self._types = Timeline(), Messages(), hoi_typestore()
-        self._boxes_name = boxes
-        self._boxes: Optional[Tuple[BagReader, BoxTopic]] = None
-        self._told = 0
+        self._boxes, self._told = boxes, 0
 
     def __call__(self, item: InputFrame) -> Answer:
         """Return what a frame gives; raises `NoBoxes`."""
         started = time.perf_counter()
         try:
-            given = self._given(item) if self._boxes_name else None
+            given = self._given(item, self._boxes) if self._boxes else None
             started = time.perf_counter()
             rgb = item.frame.rgb()
             decoded = time.perf_counter()
@@ -139,13 +136,8 @@ class Answerer:
         moment = self._timeline.update(scene, stamp.sec * _SECOND + stamp.nanosec, *self._rule)
         return moment.scene, moment.events
 
-    def _given(self, item: InputFrame) -> Instances:
-        reader, name = item.bag.reader, self._boxes_name
-        assert name is not None  # else nobody asks
-        if self._boxes is None or self._boxes[0] is not reader:
-            self._boxes = reader, BoxTopic(reader, name)
-        sec, nanosec, _ = item.frame.key
-        message = self._boxes[1].of((sec, nanosec), item.frame.log_time)
+    def _given(self, item: InputFrame, boxes: BoxSource) -> Instances:
+        message = boxes.of(item.bag.reader, item.frame.key, item.frame.log_time)
         if message is None:
             raise NoBoxes('no_instances')
         new = given_boxes.new_names(given_boxes.class_names(message),

@@ -30,6 +30,9 @@ from hoi_perception.replay.bag_reader import FrameKey
 FRAMES, RUN, RESULTS = 'frames.jsonl', 'run.json', 'results'
 """Names of the files and of the results bag in the directory of a replay."""
 
+BAGS = 'bags'
+"""The option of a `RunInfo` that says where the input lay, so that it can be read again."""
+
 VERSION = 1
 """Of both files; other versions are refused."""
 

@@ -30,7 +30,7 @@ import zlib
 
 from hoi_perception.core.errors import HoiError
 from hoi_perception.replay.answer import Written
-from hoi_perception.replay.records import FrameRecord, RunInfo
+from hoi_perception.replay.records import BAGS, FrameRecord, RunInfo
 
 JOURNAL = 'journal.part'
 """Name of the file; a replay that has it was interrupted, one that has ended has not."""
@@ -106,7 +106,8 @@ def check_same(before: RunInfo, now: RunInfo) -> None:
     for what, old, new in (
             ('mode', before.mode, now.mode), ('model', before.model_id, now.model_id),
             ('latencies', before.latency_source, now.latency_source),
-            *_pairs('', before.options, now.options), *_pairs('file ', before.inputs, now.inputs),
+            *_pairs('', before.options, now.options),
+            *_pairs('file ', before.inputs, now.inputs),
             *_pairs('engine of ', before.engines, now.engines)):
         if old != new:
             differences.append(f'{what} was {_short(old)} and is {_short(new)}')
@@ -117,7 +118,7 @@ def check_same(before: RunInfo, now: RunInfo) -> None:
 
 
 def _pairs(prefix: str, old: Dict[str, Any], new: Dict[str, Any]) -> Iterator[tuple]:
-    for name in sorted({*old, *new}):
+    for name in sorted({*old, *new} - {BAGS}):  # the files themselves are compared
         yield f'{prefix}{name}', old.get(name), new.get(name)
 
 

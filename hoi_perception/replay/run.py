@@ -27,9 +27,11 @@ from hoi_perception.core.errors import HoiError
 from hoi_perception.replay.answer import Answerer, NoBoxes
 from hoi_perception.replay.bag_reader import FrameKey
 from hoi_perception.replay.inputs import InputFrame, Inputs, Selection
+from hoi_perception.replay.instances import open_instances
 from hoi_perception.replay.latency_profile import LatencyProfile, read_profile, work_ms
 from hoi_perception.replay.modes import every_frame, MODES, real_time
 from hoi_perception.replay.records import (
+    BAGS,
     frame_line,
     FrameRecord,
     FRAMES,
@@ -47,6 +49,7 @@ from hoi_perception.replay.summary import machine
 from hoi_perception.runtime.bundle import Bundle, default_bundle_path, MANIFEST, sha256
 from hoi_perception.runtime.pipeline import HoiPipeline
 from hoi_perception.runtime.stage_engines import EngineOptions
+from hoi_perception.runtime.warm_up import warm_up
 import torch
 
 EVERY_FRAME, REAL_TIME = MODES
@@ -60,7 +63,8 @@ class ReplayOptions:
     bags: bags or directories of bags. out: directory of the results. bundle, head: None = the
     shipped one, its first. verbs, template: as the node's parameters; empty = the bundle's.
     latency_profile: see `read_profile`, only in real time. engine: as `EngineOptions.backend`.
-    instances: topic of another detector's boxes. ground_truth: topic or file, None = a topic of
+    instances: topic or file of another
+    detector's boxes. ground_truth: topic or file, None = a topic of
     ground truth in the bag. restart: throw an interrupted replay away. report: judge it and
     write the report.
     """
@@ -133,7 +137,9 @@ def replay(options: ReplayOptions, watch: Watch = _NOBODY) -> Finished:
     with Inputs(options.bags, options.selection) as inputs:
         truth = _truth(options, inputs)
         pipeline = _pipeline(options, watch)
-        answerer = Answerer(pipeline, options.instances)
+        boxes = open_instances(options.instances, inputs.readers) if options.instances else None
+        warm_up(pipeline, detector=boxes is None)
+        answerer = Answerer(pipeline, boxes)
         info = _info(options, inputs, pipeline, profile)
         info = _prepare(options, info)
         with Journal(options.out / JOURNAL) as journal, \
@@ -270,11 +276,19 @@ def _info(options: ReplayOptions, inputs: Inputs, pipeline: HoiPipeline,
             'stride': chosen.stride, 'instances': options.instances, 'engine': options.engine,
             'device': str(pipeline.device), 'threads': torch.get_num_threads(),
             MANIFEST: sha256(bundle.path / MANIFEST),
-            'latency_profile': profile.digest if profile else None},
+            'latency_profile': profile.digest if profile else None,
+            'boxes': _digest(options.instances),
+            BAGS: [str(path.expanduser().absolute()) for path in options.bags]},
         inputs=inputs.digests(),
         machine={**machine(), 'device': device, 'torch': torch.__version__},
         latency_source=f'profile {profile.name}' if profile else 'measured on this machine',
         wall_seconds=0.0, complete=False)
+
+
+def _digest(source: Optional[str]) -> Optional[str]:
+    """Return the sha256 of the boxes where they come from a file."""
+    path = Path(source).expanduser() if source else None
+    return sha256(path) if path is not None and path.is_file() else None
 
 
 def _prepare(options: ReplayOptions, info: RunInfo) -> RunInfo:

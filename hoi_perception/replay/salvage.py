@@ -26,7 +26,7 @@ from pathlib import Path
 import sqlite3
 import struct
 import sys
-from typing import BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Tuple
+from typing import BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 import zlib
 
 from hoi_perception.core.errors import HoiError
@@ -196,6 +196,9 @@ class CutSqlite:
 
     def __init__(self, path: Path) -> None:
         self.path, self.trouble = path, ''
+        self._torn = self._is_torn()
+        if self._torn:
+            self.trouble = 'its last page is cut'
         address = path.absolute().as_uri() + '?immutable=1'
         self._file = sqlite3.connect(address, uri=True)
         definitions: List[Definition] = []
@@ -228,11 +231,25 @@ class CutSqlite:
 
     def _rows(self, columns: str, where: str = '') -> Iterator[tuple]:
         # By row and not by time: the index on time lies at the end and may be lost.
+        held: Optional[tuple] = None
         try:
-            yield from self._file.execute(
-                f'SELECT {columns} FROM messages NOT INDEXED {where} ORDER BY id')
+            for row in self._file.execute(
+                    f'SELECT {columns} FROM messages NOT INDEXED {where} ORDER BY id'):
+                if held is not None:
+                    yield held
+                held = row
         except sqlite3.DatabaseError as error:
             self.trouble = f'SQLite says: {error}'
+        # SQLite fills a torn page up with zeros, and the last row may lie on it.
+        if held is not None and not self._torn:
+            yield held
+
+    def _is_torn(self) -> bool:
+        """Whether the file ends within a page."""
+        with self.path.open('rb') as file:
+            head = file.read(18)
+        size = int.from_bytes(head[16:18], 'big')
+        return size > 1 and self.path.stat().st_size % size != 0
 
 
 def salvage(path: Path):
