@@ -78,6 +78,10 @@ ARGUMENTS = (
         'autostart', default_value='true', choices=['true', 'false'],
         description='Configure and activate at start; false for a lifecycle manager.'),
     DeclareLaunchArgument(
+        'respawn', default_value='false', choices=['true', 'false'],
+        description='Start the node again when it ends by itself, which it does when its device '
+                    'is lost; false ends the launch with it.'),
+    DeclareLaunchArgument(
         'log_level', default_value='info', choices=['debug', 'info', 'warn', 'error', 'fatal'],
         description='Least severity that is logged.'),
 )
@@ -115,6 +119,7 @@ def generate_launch_description() -> LaunchDescription:
             'engine': text('engine'), 'precision': text('precision'),
             'engine_build': switch('engine_build')}],
         remappings=[('image', LaunchConfiguration('image'))],
+        respawn=LaunchConfiguration('respawn'), respawn_delay=2.0,
         arguments=['--ros-args', '--log-level', LaunchConfiguration('log_level')])
     return LaunchDescription([
         *ARGUMENTS,
@@ -124,5 +129,6 @@ def generate_launch_description() -> LaunchDescription:
             PushRosNamespace(LaunchConfiguration('namespace')),
             SetParameter('use_sim_time', switch('use_sim_time')),
             node]),
-        RegisterEventHandler(OnProcessExit(
-            target_action=node, on_exit=[EmitEvent(event=Shutdown(reason='hoi_node ended'))]))])
+        RegisterEventHandler(condition=UnlessCondition(LaunchConfiguration('respawn')),
+                             event_handler=OnProcessExit(target_action=node, on_exit=[
+                                 EmitEvent(event=Shutdown(reason='hoi_node ended'))]))])

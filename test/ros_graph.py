@@ -52,12 +52,13 @@ def free_domain() -> int:
 
 
 class NodeProcess:
-    """`hoi_node` as users run it; the log is kept."""
+    """`hoi_node` as users run it, or another program that becomes one; the log is kept."""
 
     def __init__(self, domain: int, directory: Path, parameters: Sequence[str] = (),
-                 arguments: Sequence[str] = (), namespace: str = 'hoi') -> None:
+                 arguments: Sequence[str] = (), namespace: str = 'hoi',
+                 program: Sequence[str] = ('-m', 'hoi_perception.ros.main')) -> None:
         self._log = directory / f'node{next(_counter)}.log'
-        command = [sys.executable, '-m', 'hoi_perception.ros.main', *arguments, '--ros-args',
+        command = [sys.executable, *program, *arguments, '--ros-args',
                    '-r', f'__ns:=/{namespace}']
         for parameter in parameters:
             command += ['-p', parameter]

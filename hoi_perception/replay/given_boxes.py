@@ -35,7 +35,9 @@ def new_names(names: Sequence[str], known: Sequence[str]) -> List[str]:
 
 
 def _usable(name: str) -> bool:
-    return 0 < len(name) <= 64 and name.isprintable() and name == name.strip()
+    # A number is the class of a model whose names were not passed on; no text describes it.
+    return (0 < len(name) <= 64 and name.isprintable() and name == name.strip()
+            and not name.isdecimal())
 
 
 def instances(message, objects: Sequence[str]) -> Tuple[Instances, List[str]]:
@@ -55,7 +57,7 @@ def instances(message, objects: Sequence[str]) -> Tuple[Instances, List[str]]:
             faults.append(f'instance {row} has the score {given.score}: expected 0..1.')
         elif given.class_name not in index:
             faults.append(f'instance {row} has the class {given.class_name[:40]!r}, which cannot '
-                          'be used: give a name of at most 64 printable characters.')
+                          'be used: give a name, no number, of at most 64 printable characters.')
         else:
             boxes.append(box)
             scores.append(given.score)

@@ -23,7 +23,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
 from hoi_perception.core.scene import Scene
 from hoi_perception.evaluation.triplet_map import evaluate_scenes
 from hoi_perception.replay.bag_reader import BagReader, frame_key, FrameKey
-from hoi_perception.replay.message_types import DETECTIONS, LATENCIES, VOCABULARY
+from hoi_perception.replay.message_types import DETECTIONS, EVENT, LATENCIES, VOCABULARY
 from hoi_perception.replay.scenes import scene_of, vocabulary_of
 import numpy as np
 
@@ -40,6 +40,7 @@ def summarize(results_bag: Path, published: Sequence[FrameKey],
     with BagReader(results_bag) as reader:
         results = _messages(reader, DETECTIONS)
         latencies = _messages(reader, LATENCIES)
+        events = _messages(reader, EVENT)
         vocabularies = {int(message.version): message
                         for topic in reader.topics_of_type(VOCABULARY)
                         for _, message in reader.messages(topic)}
@@ -53,6 +54,7 @@ def summarize(results_bag: Path, published: Sequence[FrameKey],
         'frames_dropped': len(published) - answered,
         'results_without_frame': len(results) - answered,
         'triplets_out': sum(len(message.triplets) for message in results),
+        'events_out': len(events),
         **_accuracy(detections, truth, vocabularies),
         'latency_ms': _latency(latencies),
         'prompt_versions': sorted({int(m.prompt_version) for m in results}),
@@ -142,6 +144,7 @@ def lines_of(summary: dict) -> List[Tuple[str, str]]:
                      f'{summary["triplet_map_frames"]} frames with all verbs'))
     else:
         rows.append(('triplet mAP', 'none: the bag has no ground truth for these frames'))
+    rows.append(('interactions that began or ended', str(summary['events_out'])))
     rows.append(('prompt versions', ', '.join(map(str, summary['prompt_versions']))))
     rows.append(('model', summary['model_id']))
     return rows

@@ -22,7 +22,7 @@ from hoi_msgs.msg import HoiDetections, HoiEvent, HoiMasks, Instances, StageLate
 from hoi_perception.core.scene import Scene
 from hoi_perception.ros import qos
 from hoi_perception.ros.depth import DepthTopics
-from hoi_perception.ros.detections_2d import Detection2DArray, MISSING
+from hoi_perception.ros.detections_2d import Detection2DArray, MISSING, UNHEARD
 from hoi_perception.ros.matching import StampMatcher
 from hoi_perception.ros.pacing import RateLimit, StampWatch
 from hoi_perception.ros.parameters import Settings
@@ -40,12 +40,16 @@ _NANOSECONDS = 1000000000
 
 @dataclass(frozen=True)
 class Arrival:
-    """A frame on its way: message, number, arrival by the monotonic clock, boxes if given."""
+    """
+    A frame on its way: message, number, arrival by the monotonic clock, boxes if given.
+
+    boxes: hoi_msgs/Instances or vision_msgs/Detection2DArray.
+    """
 
     message: Any
     frame_seq: int
     arrived: float
-    boxes: Optional[Instances] = None
+    boxes: Any = None
 
 
 class Seen(NamedTuple):
@@ -83,6 +87,7 @@ class Camera:
                             or name != '' and name in settings.compressed_cameras)
         self._plain_topic = node.resolve_topic_name(f'{prefix}image')
         self._boxes_topic = f'{prefix}instances'
+        self._vision_topic = f'{prefix}instances_vision'
 
         def publisher(kind, topic, profile=None):
             name = node.resolve_topic_name(prefix + topic)
@@ -171,9 +176,12 @@ class Camera:
         except qos.UnsupportedEventTypeError:  # not every middleware tells what it lost
             self._subscribe_image()
         if self._settings.instances_source == 'topic':
-            self._subscriptions.append(self._node.create_subscription(
-                Instances, self._boxes_topic, self._on_boxes, qos.boxes(),
-                qos_overriding_options=qos.overridable()))
+            for kind, topic in ((Instances, self._boxes_topic),
+                                (Detection2DArray, self._vision_topic)):
+                if kind is not None:
+                    self._subscriptions.append(self._node.create_subscription(
+                        kind, topic, self._on_boxes, qos.boxes(),
+                        qos_overriding_options=qos.overridable()))
 
     def _subscribe_image(self, **events: Callable[[Any], None]) -> None:
         self._subscriptions.append(self._node.create_subscription(
@@ -214,9 +222,11 @@ class Camera:
             self._match(message, arrival)
 
     def _watch_time(self, stamp_ns: int) -> None:
-        """Begin anew where time jumps back: old boxes must not meet new frames."""
+        """Begin anew where time jumps back: old boxes and depth must not meet new frames."""
         back_s = self._stamps.jumped_back_s(stamp_ns)
         if back_s:
+            if self.depth is not None:
+                self.depth.begin_anew()
             self.statistics.odd_stamp('jumped_back')
             self.statistics.dropped('time_jump', self._matcher.clear())
             self.explain('time', (
@@ -231,7 +241,7 @@ class Camera:
         if match:
             self._accept_pair(*match)
 
-    def _on_boxes(self, message: Instances) -> None:
+    def _on_boxes(self, message: Any) -> None:
         match = self._matcher.add_boxes(self._key(message), message)
         if match:
             self._accept_pair(*match)
@@ -244,13 +254,19 @@ class Camera:
         if self._accept is not None:
             self._accept(arrival)
 
-    def _accept_pair(self, arrival: Arrival, boxes: Instances) -> None:
+    def _accept_pair(self, arrival: Arrival, boxes: Any) -> None:
         self._take(Arrival(arrival.message, arrival.frame_seq, arrival.arrived, boxes))
 
     def _count_unmatched(self, count: int) -> None:
-        if count:
-            self.statistics.dropped('no_instances', count)
+        if not count:
+            return
+        self.statistics.dropped('no_instances', count)
+        vision = self._node.resolve_topic_name(self._vision_topic)
+        if Detection2DArray is None and self._node.count_publishers(vision):
+            self.explain('vision_msgs', f'{vision} is published and not heard: {UNHEARD}')
+        else:
             self.explain('no_instances', (
                 'a frame was dropped because no instances with its stamp came: publish '
-                f'{self._node.resolve_topic_name(self._boxes_topic)} with the header of the '
-                'image the boxes were found in.'))
+                f'{self._node.resolve_topic_name(self._boxes_topic)} (or, as '
+                f'vision_msgs/Detection2DArray, {vision}) with the header of the image the boxes '
+                'were found in.'))

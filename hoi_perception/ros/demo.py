@@ -69,10 +69,10 @@ def run_demo(options: DemoOptions) -> dict:
     """
     Run the demo and return its summary, which is also written to `out/summary.json`.
 
-    Writes `out/results/` (mcap: detections, masks, latency, vocabulary), `out/overlay.gif` and
-    `out/logs/`. Raises `HoiError` for input that cannot be played, `DemoFailed` when a process
-    fails or no frame is answered, KeyboardInterrupt on SIGINT or SIGTERM; no child process
-    survives any of them.
+    Writes `out/results/` (mcap: detections, masks, events, latency, vocabulary),
+    `out/overlay.gif` and `out/logs/`. Raises `HoiError` for input that cannot be played,
+    `DemoFailed` when a process fails or no frame is answered, KeyboardInterrupt on SIGINT or
+    SIGTERM; no child process survives any of them.
     """
     _require_ros()
     if not options.rate > 0:

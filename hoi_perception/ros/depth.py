@@ -21,6 +21,7 @@ from builtin_interfaces.msg import Time
 from hoi_perception.core.errors import FrameError
 from hoi_perception.core.scene import Scene
 from hoi_perception.ros import qos
+from hoi_perception.ros.pacing import StampWatch
 from hoi_perception.runtime.depth import decode_depth, locate, pinhole
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
@@ -48,11 +49,15 @@ class DepthTopics:
         self.depth_topic = node.resolve_topic_name(f'{prefix}depth')
         self.info_topic = node.resolve_topic_name(f'{prefix}camera_info')
         self._images: Deque[Tuple[int, Image]] = deque(maxlen=_KEPT)
+        self._stamps = StampWatch()
+        # How often time began anew, in the depth images and in the images.
+        self._jumps, self._jumps_of_images = 0, 0
         self._info: Optional[CameraInfo] = None
 
     def start(self) -> None:
         """Subscribe; what was kept from before is forgotten."""
         self._images.clear()
+        self._stamps, self._jumps, self._jumps_of_images = StampWatch(), 0, 0
         self._info = None
         for kind, topic, callback in ((Image, self.depth_topic, self._on_depth),
                                       (CameraInfo, self.info_topic, self._on_info)):
@@ -65,8 +70,18 @@ class DepthTopics:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
 
+    def begin_anew(self) -> None:
+        """Forget what was seen before the stamps of the images jumped back."""
+        self._jumps_of_images = max(self._jumps_of_images + 1, self._jumps)
+        if self._jumps_of_images > self._jumps:  # else the depth images jumped first
+            self._images.clear()
+
     def _on_depth(self, message: Image) -> None:
-        self._images.append((_nanoseconds(message.header.stamp), message))
+        stamp = _nanoseconds(message.header.stamp)
+        if self._stamps.jumped_back_s(stamp):
+            self._jumps += 1
+            self._images.clear()
+        self._images.append((stamp, message))
 
     def _on_info(self, message: CameraInfo) -> None:
         self._info = message

@@ -15,8 +15,8 @@
 """
 The process `hoi_node`: signals, start, spin, and an end without noise.
 
-Exit code 0 after SIGINT or SIGTERM, 1 when the node cannot start (one sentence says why), 2 for
-an argument it does not know.
+Exit code 0 after SIGINT or SIGTERM, 1 when the node cannot start or, having started by itself,
+has lost its device (one sentence says why), 2 for an argument it does not know.
 """
 
 import os
@@ -85,35 +85,36 @@ def _run(stop: _Stop, arguments: List[str]) -> int:
         _say(f'argument {rest[0]!r} is not known: parameters follow --ros-args, as in '
              '`--ros-args -p bundle:=DIRECTORY`.')
         return 2
-    node = None
+    node, code = None, 1
     try:
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
         from hoi_perception.ros.node import HoiNode
         node = stop.node = HoiNode()
-        if node.settings.autostart and not node.start():
-            return 1  # the node has logged the sentence
         executor = SingleThreadedExecutor()
         executor.add_node(node)
+        starting = executor.create_task(node.start) if node.settings.autostart else None
         while not stop.requested and rclpy.ok():
             try:
                 executor.spin_once(timeout_sec=_SPIN_S)
             except Exception as error:  # a failing callback must not end the node
                 node.get_logger().error(f'{type(error).__name__}: {error}')
-        return 0
+            if starting and (node.lost or starting.done() and not starting.result()):
+                return code  # the node has logged the sentence
+        code = 0
     except Exception as error:
         _say(f'cannot start: {_first_line(error)}')
-        return 1
     finally:
-        _end(node, stop)
+        _end(node, stop, code)
+    return code
 
 
-def _end(node, stop: _Stop) -> None:
+def _end(node, stop: _Stop, code: int) -> None:
     stop.requested = True  # from here on a further signal changes nothing
     import rclpy
     if node is not None and not node.close(_END_S):
         # The device still computes a frame; waiting for it would exceed two seconds.
         sys.stderr.flush()
-        os._exit(0)
+        os._exit(code)
     if node is not None:
         node.destroy_node()
     rclpy.try_shutdown()

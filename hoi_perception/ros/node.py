@@ -15,13 +15,12 @@
 """
 The lifecycle node: configure loads, activate subscribes, deactivate keeps the model.
 
-The executor fills the mailbox and answers parameters, services and lifecycle; inference happens
-in the worker's thread, text encoding in the changer's. While a bundle loads (configure), service
-and parameter calls wait.
+The executor fills the mailbox and answers parameters, services and lifecycle, also while a bundle
+loads; inference happens in the worker's thread, text encoding in the changer's, loading in one of
+its own.
 """
 
 from dataclasses import replace
-import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from hoi_msgs.msg import Vocabulary
@@ -30,17 +29,25 @@ from hoi_perception.core.errors import HoiError
 from hoi_perception.ros import conversion, parameters, qos
 from hoi_perception.ros.cameras import Camera
 from hoi_perception.ros.health import Health
+from hoi_perception.ros.loading import Loaded, Loading
 from hoi_perception.ros.query import QueryService
 from hoi_perception.ros.statistics import Explainer
 from hoi_perception.ros.verbs import VerbChanger
-from hoi_perception.ros.waiting import answer_when, Answered
+from hoi_perception.ros.waiting import answer_when, Answered, until
+from lifecycle_msgs.msg import Transition
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 _DEACTIVATE_S = 30.0
-_LISTENERS_S = 0.2
+_LOOK_S = 0.2
+_PROGRESS_S = 1.0
+
+
+class DeviceLost(Exception):
+    """The device answers no call of this process any more."""
 
 
 class HoiNode(LifecycleNode):
@@ -48,15 +55,16 @@ class HoiNode(LifecycleNode):
     Camera frames in, human-object interactions out.
 
     `failure` says in one sentence why the last transition did not succeed; `loading` is true
-    while configure runs. Raises `ParameterError` when a parameter is unknown or has a value it may
-    not have.
+    while configure runs; `lost` says why this process cannot use its device any more, and then
+    only a new process helps. Raises `ParameterError` when a parameter is unknown or has a value it
+    may not have.
     """
 
     def __init__(self) -> None:
         super().__init__('hoi_node')
         parameters.declare(self)
         self.settings = parameters.read(self)
-        self.failure, self.loading = '', False
+        self.failure, self.lost, self.loading = '', '', False
         self.pipeline: Any = None
         self.cameras: List[Camera] = []
         self._changer: Optional[VerbChanger] = None
@@ -64,15 +72,18 @@ class HoiNode(LifecycleNode):
         self._vocabulary: Any = None
         self._set_verbs: Any = None
         self._query: Optional[QueryService] = None
+        self._loading: Optional[Loading] = None
         self._explainer = Explainer(self.get_logger().warning)
+        # Callbacks that wait for another thread; in the default group all others would wait too.
+        self._waiting = ReentrantCallbackGroup()
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._apply_after = hasattr(self, 'add_post_set_parameters_callback')
         if self._apply_after:
             self.add_post_set_parameters_callback(self._apply)
         self._guard_transitions()
         # Polled, because matched events of publishers are newer than Humble.
-        self._listeners = self.create_timer(_LISTENERS_S, self._update_cameras,
-                                            clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._looking = self.create_timer(_LOOK_S, self._look_after,
+                                          clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._health = Health(self)
 
     @property
@@ -80,10 +91,36 @@ class HoiNode(LifecycleNode):
         """The lifecycle state in words."""
         return str(self._state_machine.current_state[1])
 
-    def start(self) -> bool:
-        """Configure and activate; return whether the node is active."""
-        return (self.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    async def start(self) -> bool:
+        """Configure and activate in the executor; return whether the node is active."""
+        return (await self.configure() == TransitionCallbackReturn.SUCCESS
                 and self.trigger_activate() == TransitionCallbackReturn.SUCCESS)
+
+    async def configure(self) -> TransitionCallbackReturn:
+        """
+        Do as `trigger_configure`, with the executor free while the model loads.
+
+        Raises rclpy's error where the state does not allow it.
+        """
+        machine, clock = self._state_machine, Clock(clock_type=ClockType.STEADY_TIME)
+        number, label = machine.current_state
+        before, loading = LifecycleState(state_id=number, label=label), self._load()
+        machine.trigger_transition_by_id(Transition.TRANSITION_CONFIGURE, True)
+        self._loading, self.loading = loading, True
+        loading.start()
+        progress = self.create_timer(
+            _PROGRESS_S, lambda: self.get_logger().info(loading.progress), clock=clock)
+        await until(loading.ended.is_set)
+        self.destroy_timer(progress)
+        outcome = self.on_configure(before)
+        machine.trigger_transition_by_label(outcome.to_label(), True)
+        if outcome == TransitionCallbackReturn.ERROR:
+            machine.trigger_transition_by_label(self.on_error(before).to_label(), True)
+        return outcome
+
+    def _load(self) -> Loading:
+        self.settings, log = parameters.read(self), self.get_logger()
+        return Loading(self.settings, log.info, log.warning)
 
     def close(self, timeout_s: float) -> bool:
         """Publish nothing any more; return whether the worker has ended within the time."""
@@ -96,11 +133,12 @@ class HoiNode(LifecycleNode):
     # Lifecycle. rclpy swallows exceptions of these callbacks, so each says what went wrong.
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load and warm up the model, create publishers and services."""
-        self.loading = True
+        """Load and warm up the model unless that is done, create publishers and services."""
+        loading, self._loading = self._loading, None
         try:
-            return self._transition('configure', self._configure,
-                                    lambda: super(HoiNode, self).on_configure(state))
+            return self._transition(
+                'configure', lambda: self._configure((loading or self._load()).result()),
+                lambda: super(HoiNode, self).on_configure(state))
         finally:
             self.loading = False
 
@@ -146,6 +184,10 @@ class HoiNode(LifecycleNode):
             if name == 'configure':
                 self._clean()
             return TransitionCallbackReturn.FAILURE
+        except DeviceLost as error:
+            self.failure = self.lost = str(error)
+            self.get_logger().error(self.failure)
+            return TransitionCallbackReturn.ERROR
         except Exception as error:
             self.failure = f'cannot {name}: {type(error).__name__}: {error}'
             self.get_logger().error(self.failure)
@@ -153,49 +195,26 @@ class HoiNode(LifecycleNode):
         self.failure = ''
         return TransitionCallbackReturn.SUCCESS
 
-    def _configure(self) -> None:
-        started = time.monotonic()
-        settings = self.settings = parameters.read(self)
-        # Imported here so that a node that is asked for its parameters answers at once.
-        from hoi_perception.ros.worker import warm_up
-        from hoi_perception.runtime.bundle import default_bundle_path
-        from hoi_perception.runtime.engines.places import cache_directory
-        from hoi_perception.runtime.pipeline import HoiPipeline
-        from hoi_perception.runtime.stage_engines import EngineOptions
-        from hoi_perception.runtime.text import KeepText
-        bundle = settings.bundle or default_bundle_path()
-        self.get_logger().info(f'loading {bundle} ...')
-        self.pipeline = HoiPipeline(bundle, settings.device, settings.head or None,
-                                    engines=None, keep_text=KeepText(
-                                        cache_directory() / 'text', self.get_logger().warning))
+    def _configure(self, loaded: Loaded) -> None:
+        settings, self.pipeline, self.lost = self.settings, loaded.pipeline, ''
         self._set_options()
         self._vocabulary = self.create_publisher(
             Vocabulary, 'vocabulary', qos.latched(), qos_overriding_options=qos.overridable())
         self._changer = VerbChanger(
             self.pipeline.prompts, self._publish_vocabulary,
             lambda reason: self.get_logger().error(f'verbs not changed: {reason}'))
-        if settings.verbs != ('',) or settings.template:
-            self._changer.apply(settings.verbs, settings.template)
-        else:
-            self._publish_vocabulary(self.pipeline.prompts.current)
-        self._use_engines(EngineOptions(settings.engine, settings.precision,
-                                        settings.engine_build, report=self.get_logger().info))
-        warm_ms = warm_up(self.pipeline, settings.instances_source == 'topic')
-        self._set_verbs = self.create_service(SetVerbs, '~/set_verbs', self._on_set_verbs)
+        self._publish_vocabulary(self.pipeline.prompts.current)
+        if (settings.verbs, settings.template) != (loaded.verbs, loaded.template):
+            self._changer.request(settings.verbs, settings.template)  # set while it loaded
+        self._set_verbs = self.create_service(
+            SetVerbs, '~/set_verbs', self._on_set_verbs, callback_group=self._waiting)
         self._query = QueryService(self)
         names = () if settings.cameras == ('',) else settings.cameras
         self.cameras = [Camera(self, name, settings, self._explainer) for name in names or ('',)]
         self._health.cameras_changed()
         self.get_logger().info(
             f'{self.pipeline.model_id} is ready on {self.pipeline.device} after '
-            f'{time.monotonic() - started:.1f} s (warm-up {warm_ms:.0f} ms).')
-
-    def _use_engines(self, options: Any) -> None:
-        """Look for engines, or build them, for the bundle and the verbs there are now."""
-        report = self.pipeline.use_engines(options)
-        for sentence in report.warnings:
-            self.get_logger().warning(sentence)
-        self.get_logger().info(f'networks run with: {report}.')
+            f'{loaded.seconds:.1f} s (warm-up {loaded.warm_up_ms:.0f} ms).')
 
     def _activate(self) -> None:
         from hoi_perception.ros.worker import FrameWorker
@@ -207,6 +226,12 @@ class HoiNode(LifecycleNode):
             f'waiting for images on {", ".join(c.image_topic for c in self.cameras)}.')
 
     def _deactivate(self) -> None:
+        lost = self._worker.lost if self._worker is not None else ''
+        self._stop_worker()
+        if lost:
+            raise DeviceLost(lost)
+
+    def _stop_worker(self) -> None:
         if self._worker is not None and not self._worker.stop(_DEACTIVATE_S):
             raise RuntimeError(f'the current frame has not ended within {_DEACTIVATE_S:.0f} s.')
         self._worker = None
@@ -226,13 +251,20 @@ class HoiNode(LifecycleNode):
         self.cameras, self.pipeline = [], None
         self._changer = self._set_verbs = self._query = self._vocabulary = None
         self._health.cameras_changed()
-        if device is not None and device.type == 'cuda':
+        if device is not None and device.type == 'cuda' and not self.lost:
             import torch
             torch.cuda.empty_cache()
 
     def _shut_down(self) -> None:
-        self._deactivate()
+        self._stop_worker()
         self._clean()
+
+    def _look_after(self) -> None:
+        """Follow listeners; go back to unconfigured, by the error, when the device is lost."""
+        if self._worker is not None and self._worker.lost:
+            self.trigger_deactivate()
+        else:
+            self._update_cameras()
 
     def _guard_transitions(self) -> None:
         """Refuse impossible transitions; rclpy lets them end the process (7.1.6)."""
@@ -241,16 +273,22 @@ class HoiNode(LifecycleNode):
             return
         inner = service.callback
 
-        def change_state(request, response):
+        async def change_state(request, response):
+            asked = request.transition
             try:
-                return inner(request, response)
+                if asked.label != 'configure' and (
+                        asked.label or asked.id != Transition.TRANSITION_CONFIGURE):
+                    return inner(request, response)
+                outcome = await self.configure()
+                response.success = outcome == TransitionCallbackReturn.SUCCESS
             except Exception as error:
                 self.get_logger().error(
-                    f'transition {request.transition.label or request.transition.id} is not '
-                    f'possible in state {self.state}: {str(error).splitlines()[0]}')
+                    f'transition {asked.label or asked.id} is not possible in state '
+                    f'{self.state}: {str(error).splitlines()[0]}')
                 response.success = False
-                return response
-        service.callback = change_state
+            return response
+        service.callback, service.callback_group = change_state, self._waiting
+        self._waiting.add_entity(service)
 
     # Parameters and verbs
 

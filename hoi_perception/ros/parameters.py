@@ -117,7 +117,8 @@ class Settings:
         ('',), "Cameras that send compressed images although image_transport is raw; [''] = none.")
     instances_source: str = _parameter(
         'detector', "detector: the bundle's own detector finds people and objects; topic: boxes "
-        "come from the robot's detector on the topic instances, with the image's stamp.",
+        "come from the robot's detector on the topic instances (hoi_msgs/Instances) or, where "
+        "vision_msgs is installed, instances_vision (Detection2DArray), with the image's stamp.",
         choices=('detector', 'topic'))
     instances_buffer: int = _parameter(
         8, 'How many frames, and how many instances messages, wait for their counterpart.',

@@ -26,10 +26,11 @@ import sys
 import time
 from typing import Dict, List
 
-from hoi_msgs.msg import HoiDetections, HoiMasks, StageLatencies, Vocabulary
+from hoi_msgs.msg import HoiDetections, HoiEvent, HoiMasks, StageLatencies, Vocabulary
 from hoi_perception.core.errors import FrameError
 from hoi_perception.replay.bag_reader import frame_key
 from hoi_perception.replay.bag_writer import BagWriter
+from hoi_perception.ros import qos
 from hoi_perception.ros.player import LATCHED, Orders, say
 from hoi_perception.runtime.frames import decode_raw
 import PIL.Image
@@ -55,12 +56,13 @@ class Recorder:
         self.subscriptions = [
             self._record('detections', HoiDetections, self._report_detections),
             self._record('masks', HoiMasks, None),
+            self._record('events', HoiEvent, None, qos.events()),
             self._record('latency', StageLatencies, self._report_latency)]
         self._record('vocabulary', Vocabulary, None, LATCHED)
         node.create_subscription(Image, 'overlay', self._on_overlay, QoSProfile(
             depth=5, reliability=ReliabilityPolicy.RELIABLE))
 
-    def _record(self, name: str, type_, report, qos: QoSProfile = RELIABLE):
+    def _record(self, name: str, type_, report, profile: QoSProfile = RELIABLE):
         topic = f'{self.node.get_namespace().rstrip("/")}/{name}'
         type_name = f'hoi_msgs/msg/{type_.__name__}'
         self.writer.add_topic(topic, type_name)
@@ -73,7 +75,7 @@ class Recorder:
                 topic, type_name, stamp.sec * 1_000_000_000 + stamp.nanosec, serialized)
             if report is not None:
                 report(message)
-        return self.node.create_subscription(type_, topic, write, qos, raw=True)
+        return self.node.create_subscription(type_, topic, write, profile, raw=True)
 
     @staticmethod
     def _report_detections(message: HoiDetections) -> None:

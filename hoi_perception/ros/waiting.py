@@ -15,9 +15,10 @@
 """Let a service callback wait for another thread without stopping the executor."""
 
 import time
-from typing import Tuple
+from typing import Callable, Tuple
 
 _NAP_S = 0.002
+_LONG_NAP_S = 0.02
 
 
 class Answered:
@@ -31,13 +32,22 @@ class Answered:
 
 
 class _Nap:
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
     def __await__(self):
         # rclpy resumes a waiting coroutine as often as it can; without a nap that takes a core.
-        time.sleep(_NAP_S)
+        time.sleep(self._seconds)
         yield
 
 
 async def answer_when(answered: Answered) -> None:
     """Return when the answer is there; the executor does other work meanwhile."""
     while answered.result is None:
-        await _Nap()
+        await _Nap(_NAP_S)
+
+
+async def until(done: Callable[[], bool]) -> None:
+    """Return when something that takes seconds is done; others are answered 0.02 s later."""
+    while not done():
+        await _Nap(_LONG_NAP_S)

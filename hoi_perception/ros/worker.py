@@ -23,7 +23,7 @@ from hoi_perception.core.scene import Instances, Scene
 from hoi_perception.replay import given_boxes
 from hoi_perception.ros import conversion, images
 from hoi_perception.ros.cameras import Arrival, Camera, Seen
-from hoi_perception.ros.detections_2d import detections_2d
+from hoi_perception.ros.detections_2d import detections_2d, instances_of
 from hoi_perception.ros.events import follow
 from hoi_perception.ros.mailbox import Mailbox
 from hoi_perception.ros.markers import markers
@@ -31,9 +31,12 @@ from hoi_perception.ros.pacing import age_s, FUTURE_S
 from hoi_perception.ros.parameters import Settings
 from hoi_perception.ros.troubles import in_the_future, too_old
 from hoi_perception.ros.verbs import VerbChanger
+from hoi_perception.runtime.device_faults import device_failed, free_cache, out_of_memory
 from hoi_perception.runtime.overlay import draw_overlay, status_line
 import numpy as np
 
+_FAILURES_OF_A_LOST_DEVICE = 3
+"""So many frames in a row; a single failed launch may leave the device usable."""
 
 class FrameWorker:
     """
@@ -41,6 +44,7 @@ class FrameWorker:
 
     pipeline: a `HoiPipeline`. settings: returns the parameters as they are now. clock_s: returns
     the node's time in seconds. on_failure: is told about a frame that made the pipeline fail.
+    `lost` says why the device is given up, and then no frame is computed any more.
     """
 
     def __init__(self, pipeline: Any, changer: VerbChanger, cameras: List[Camera],
@@ -48,6 +52,8 @@ class FrameWorker:
                  on_failure: Callable[[str, str], None]) -> None:
         self._pipeline, self._changer, self._cameras = pipeline, changer, cameras
         self._settings, self._clock_s, self._on_failure = settings, clock_s, on_failure
+        self.lost = ''
+        self._device_failures, self._cache_freed = 0, False
         self._mailbox = Mailbox(len(cameras))
         self._stopping = threading.Event()
         # Held while publishing: after `stop` has had it, nothing is published any more.
@@ -77,7 +83,7 @@ class FrameWorker:
             self._cameras[index].statistics.dropped('overrun')
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
+        while not (self._stopping.is_set() or self.lost):
             taken = self._mailbox.take()
             if taken is None:
                 return
@@ -85,14 +91,32 @@ class FrameWorker:
             try:
                 if self._in_time(camera, arrival):
                     self._answer(camera, arrival)
+                    self._device_failures, self._cache_freed = 0, False
             except FrameError as error:
                 camera.statistics.bad(error.kind)
                 camera.explain(error.kind, f'frame not used ({error.kind}): {error}')
             except Exception as error:  # one frame must never take the node down
-                camera.statistics.bad('failed')
-                self._on_failure(f'{camera.name} {type(error).__name__}',
-                                 f'{camera.image_topic}: frame {arrival.frame_seq} failed: '
-                                 f'{type(error).__name__}: {error}')
+                self._failed(camera, arrival, error)
+
+    def _failed(self, camera: Camera, arrival: Arrival, error: Exception) -> None:
+        """Count and explain a frame that failed; give up a device that fails every time."""
+        camera.statistics.bad('failed')
+        what, hint = f'{type(error).__name__}: {error}', ''
+        if device_failed(error):
+            self._device_failures += 1
+        if out_of_memory(error):
+            hint = ('; memory is short: end other programs on the device, or set max_humans, '
+                    'max_objects or masks lower')
+            if not self._cache_freed:  # once: it stops the device, and a second time frees nothing
+                free_cache()
+                self._cache_freed = True
+        if self._device_failures == _FAILURES_OF_A_LOST_DEVICE:
+            self.lost = (f'the device {self._pipeline.device} is lost, {self._device_failures} '
+                         f'frames in a row failed ({" ".join(what.split())[:200]}): nothing in '
+                         'this process can use it any more, start the process again (launch does '
+                         'that with respawn:=true).')
+        self._on_failure(f'{camera.name} {type(error).__name__}',
+                         f'{camera.image_topic}: frame {arrival.frame_seq} failed: {what}{hint}')
 
     def _in_time(self, camera: Camera, arrival: Arrival) -> bool:
         """Count and explain a frame that is too old, or whose stamp is ahead of the clock."""
@@ -150,6 +174,7 @@ class FrameWorker:
                    status_line(stages, total, scene.prompt_version))
 
     def _boxes(self, camera: Camera, message) -> Instances:
+        message = instances_of(message)
         known = self._changer.learn(given_boxes.class_names(message))
         found, faults = given_boxes.instances(message, known.objects)
         if faults:

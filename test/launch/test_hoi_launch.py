@@ -33,7 +33,7 @@ def test_every_promised_argument_is_there_and_described(description):
     assert set(arguments) == {
         'namespace', 'params_file', 'image', 'image_transport', 'bundle', 'head', 'overlay',
         'use_sim_time', 'autostart', 'log_level', 'engine', 'precision', 'engine_build',
-        'build_only'}
+        'build_only', 'respawn'}
     assert all(a.description for a in arguments.values())
 
 

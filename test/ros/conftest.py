@@ -68,11 +68,11 @@ class Graph:
         self._domain = free_domain()
         self._nodes, self._peer = [], None
 
-    def node(self, *parameters, arguments=(), ready='waiting for images', bundle=True):
+    def node(self, *parameters, arguments=(), ready='waiting for images', bundle=True, **rest):
         """Start a node with parameters such as 'overlay:=false' and wait for a log line."""
         from ros_graph import NodeProcess
         given = [f'bundle:={self._bundle.path}'] if bundle else []
-        node = NodeProcess(self._domain, self._directory, [*given, *parameters], arguments)
+        node = NodeProcess(self._domain, self._directory, [*given, *parameters], arguments, **rest)
         self._nodes.append(node)
         if ready:
             node.wait_for_log(ready)

@@ -23,7 +23,7 @@ import uuid
 
 from bags import demo_bag
 from hoi_perception.replay.bag_reader import BagReader, frame_key
-from hoi_perception.replay.message_types import DETECTIONS, LATENCIES, MASKS
+from hoi_perception.replay.message_types import DETECTIONS, EVENT, LATENCIES, MASKS
 from PIL import Image
 import pytest
 from ros_graph import free_domain, ROOT
@@ -112,6 +112,15 @@ def test_summary_counts_frames_latencies_and_versions(played):
     assert 0 < latency['p50'] <= latency['p95'] < 60_000
     assert {'decode', 'detect', 'interact', 'publish'} <= set(latency['stages'])
     assert summary['machine']['cores'] == os.cpu_count()
+
+
+def test_events_are_recorded_and_counted(played):
+    _, out, _ = played
+    with BagReader(out / 'results') as reader:
+        topic, = reader.topics_of_type(EVENT)
+        events = [message for _, message in reader.messages(topic)]
+    assert json.loads((out / 'summary.json').read_text())['events_out'] == len(events) > 0
+    assert {event.kind for event in events} <= {0, 1}
 
 
 def test_verbs_change_while_running_and_results_carry_the_new_names(played):

@@ -30,10 +30,11 @@ from hoi_perception.runtime.bundle import Thresholds
 import pytest
 from rclpy.lifecycle import LifecycleNode
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, QoSReliabilityPolicy
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from ros_graph import free_domain, image, LATCHED, Peer, RELIABLE
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
+import torch
 
 pytestmark = pytest.mark.xdist_group('ros_cameras')
 
@@ -117,10 +118,13 @@ class Blank:
         class spec:
             thresholds = Thresholds(instance=0.5, triplet=0.1)
 
+    device = 'cuda:0'
+
     def __init__(self):
-        self.failures = []
+        self.failures, self.calls = [], 0
 
     def run(self, images, instances=None):
+        self.calls += 1
         if self.failures:
             raise self.failures.pop()
         height, width = images[0].shape[:2]
@@ -178,6 +182,35 @@ def test_raw_and_compressed_cameras_live_side_by_side(bench):
         ('front', Image), ('back', CompressedImage)]
 
 
+def test_images_are_asked_for_as_sensor_data_so_that_every_camera_is_heard(bench):
+    camera = bench.start()
+    bench.take()
+    asked = camera._subscriptions[0].qos_profile
+    assert asked.reliability == QoSReliabilityPolicy.BEST_EFFORT and asked.depth == 1
+    assert asked.durability == QoSDurabilityPolicy.VOLATILE
+    for number, profile in enumerate((BEST_EFFORT, RELIABLE, LATCHED)):
+        publisher = bench.peer.node.create_publisher(Image, 'image', profile)
+        assert bench.peer.spin(lambda publisher=publisher: publisher.get_subscription_count())
+        assert bench.peer.spin(lambda publisher=publisher, number=number: (
+            publisher.publish(image(number)) or len(bench.taken) > number))
+    assert bench.said == []
+
+
+def test_quality_of_service_can_be_overridden_by_topic(bench):
+    camera = bench.start(overrides=[
+        ('qos_overrides./hoi/image.subscription.reliability', 'reliable'),
+        ('qos_overrides./hoi/image.subscription.depth', 3),
+        ('qos_overrides./hoi/detections.publisher.reliability', 'best_effort')])
+    bench.take()
+    asked = camera._subscriptions[0].qos_profile
+    assert (asked.reliability, asked.depth) == (QoSReliabilityPolicy.RELIABLE, 3)
+    offered = bench.peer.node.get_publishers_info_by_topic
+    assert bench.peer.spin(lambda: offered('/hoi/detections') and offered('/hoi/masks'))
+    assert offered('/hoi/detections')[0].qos_profile.reliability == (
+        QoSReliabilityPolicy.BEST_EFFORT)
+    assert offered('/hoi/masks')[0].qos_profile.reliability == QoSReliabilityPolicy.RELIABLE
+
+
 # Which frames are taken
 
 def test_frames_beyond_the_rate_limit_are_counted_by_cause(bench):
@@ -204,6 +237,42 @@ def test_after_a_jump_back_old_boxes_meet_no_new_frame(bench):
     seen = camera.statistics.snapshot()
     assert seen.odd_stamps == {'jumped_back': 1} and seen.dropped == {'time_jump': 1}
     assert bench.heard('/hoi/image: the stamps jump back by 15.000 s')
+
+
+def depth_at(number):
+    message = image(number)
+    message.encoding = '16UC1'
+    return message
+
+
+@pytest.mark.parametrize('first', ['image', 'depth'])
+def test_after_a_jump_back_old_depth_meets_no_new_frame(bench, first):
+    camera = bench.start(depth=True)
+    bench.take()
+    kept = camera.depth._images
+    depth = bench.peer.publisher(Image, 'depth')
+
+    def send_depth(number):
+        stamp = 10**9 * (1000 + number) + 7 * number + 1
+        assert bench.peer.spin(lambda: depth.publish(depth_at(number)) or any(
+            at == stamp for at, _ in kept))
+
+    for number in (20, 21, 22):
+        send_depth(number)
+    bench.send(22)
+    if first == 'depth':
+        send_depth(20)
+        bench.send(20)
+    else:
+        bench.send(20)
+        assert not kept, 'the old ones around this stamp are from before'
+        send_depth(20)
+    assert {at // 10**9 for at, _ in kept} == {1020}
+    send_depth(21)
+    bench.send(21)
+    assert {at // 10**9 for at, _ in kept} == {1020, 1021}, 'and what came since then is kept'
+    bench.send(10)
+    assert not kept, 'a second jump is one too'
 
 
 def test_frames_older_than_the_limit_are_counted_and_explained(bench):
@@ -251,6 +320,49 @@ def test_a_model_that_fails_is_counted_explained_and_works_on(bench):
     status = watch.status(1.0, camera.paused, seen, 1, None)
     assert status.level == DiagnosticStatus.ERROR and '2 frames' in status.message
     assert watch.status(2.0, camera.paused, seen, 1, None).level == DiagnosticStatus.OK
+
+
+ASSERTED = RuntimeError('CUDA error: device-side assert triggered')
+FULL = torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB.')
+
+
+@pytest.mark.parametrize('error', [
+    ASSERTED, RuntimeError('cuDNN error: CUDNN_STATUS_EXECUTION_FAILED'),
+    getattr(torch, 'AcceleratorError', RuntimeError)('CUDA error: unspecified launch failure')])
+def test_a_device_that_fails_three_times_in_a_row_is_given_up(bench, error):
+    camera, model = bench.start(), Blank()
+    bench.work(model)
+    model.failures = 9 * [error]
+    for number in range(6):
+        bench.send(number)
+        bench.peer.spin(lambda number=number: camera.statistics.snapshot().bad.get(
+            'failed', 0) > min(number, 2))
+    assert model.calls == camera.statistics.snapshot().bad['failed'] == 3, 'no frame after that'
+    assert 'cuda:0 is lost' in bench.worker.lost and 'start the process again' in bench.worker.lost
+    assert str(error) in bench.worker.lost
+
+
+@pytest.mark.parametrize('failures, freed', [
+    ([FULL, FULL, FULL, FULL], 1), ([ASSERTED, FULL, ASSERTED], 1),
+    ([ASSERTED, ValueError('a fault of ours'), ASSERTED], 0)],
+    ids=['memory', 'both', 'something else too'])
+def test_full_memory_is_freed_once_and_the_next_frame_is_tried(bench, monkeypatch, failures,
+                                                               freed):
+    calls = []
+    monkeypatch.setattr(torch.cuda, 'empty_cache', lambda: calls.append(1))
+    camera, model = bench.start(), Blank()
+    bench.work(model)
+    answers = bench.peer.listen(HoiDetections, 'detections')
+    for round_ in (1, 2):
+        model.failures = failures[:]
+        for number in range(len(failures) + 1):
+            bench.send(10 * round_ + number)
+            bench.peer.spin(lambda: not model.failures and len(answers) == round_, 0.3)
+        assert bench.peer.spin(lambda round_=round_: len(answers) == round_)
+        assert len(calls) == round_ * freed, 'an answered frame makes it worth trying again'
+    assert bench.worker.lost == ''
+    assert camera.statistics.snapshot().bad == {'failed': 2 * len(failures)}
+    assert not freed or bench.heard('memory is short: end other programs')
 
 
 def test_a_dead_camera_and_a_broken_one_stop_nobody(bench):

@@ -17,6 +17,7 @@
 import io
 
 from hoi_msgs.msg import HoiDetections, Instance, Instances, Vocabulary
+from hoi_perception.ros.detections_2d import Detection2DArray
 import numpy as np
 from PIL import Image as PillowImage
 import pytest
@@ -140,6 +141,70 @@ def test_given_boxes_are_used_in_either_order_with_names_of_their_own(boxes):
             assert answer.instances[triplet.object].class_name != 'ladder'
     assert peer.spin(lambda: 'ladder' in words[-1].objects)
     assert answer.prompt_version == words[-1].version
+
+
+def given_vision(number, *rows):
+    """The same rows as a detector of vision_msgs gives them."""
+    from vision_msgs.msg import Detection2D, ObjectHypothesisWithPose
+    message = Detection2DArray(header=header(number))
+    for track, (name, (x1, y1, x2, y2), score) in enumerate(rows, 40):
+        detection = Detection2D(header=message.header, id=str(track))
+        for class_id, value in (('something worse', score / 2), (name, score)):
+            hypothesis = ObjectHypothesisWithPose()
+            hypothesis.hypothesis.class_id, hypothesis.hypothesis.score = class_id, value
+            detection.results.append(hypothesis)
+        box = detection.bbox
+        box.center.position.x, box.center.position.y = (x1 + x2) / 2, (y1 + y2) / 2
+        box.size_x, box.size_y = x2 - x1, y2 - y1
+        message.detections.append(detection)
+    return message
+
+
+@pytest.mark.skipif(Detection2DArray is None, reason='vision_msgs is not installed')
+def test_boxes_of_vision_msgs_give_what_our_own_give(boxes):
+    peer = boxes.peer()
+    results, images = peer.received['detections'], peer.publisher(Image, 'image')
+    for kind, make in ((Instances, given), (Detection2DArray, given_vision)):
+        count = len(results)
+        topic = 'instances' if kind is Instances else 'instances_vision'
+        peer.publisher(kind, topic).publish(make(count + 1, *ROWS))
+        images.publish(image(count + 1))
+        assert peer.spin(lambda count=count: len(results) > count), boxes.process.log
+    own, vision = results[-2:]
+    assert vision.header == header(2) and vision.triplets
+    for a, b in zip(own.instances, vision.instances):
+        assert (a.class_name, a.score) == (b.class_name, b.score)
+        np.testing.assert_allclose([a.x1, a.y1, a.x2, a.y2], [b.x1, b.y1, b.x2, b.y2], atol=1e-4)
+
+
+@pytest.mark.skipif(Detection2DArray is None, reason='vision_msgs is not installed')
+def test_what_vision_msgs_may_leave_open_is_left_out_and_a_turned_box_is_enclosed(boxes):
+    peer = boxes.peer()
+    message = given_vision(1, *ROWS[:2], ('17', (1.0, 1.0, 9.0, 9.0), 0.9), ROWS[1])
+    message.detections[3].results = []
+    message.detections[0].bbox.center.theta = np.pi / 2
+    message.detections[0].bbox.size_x = 20.0
+    peer.publisher(Detection2DArray, 'instances_vision').publish(message)
+    peer.publisher(Image, 'image').publish(image(1))
+    results = peer.received['detections']
+    assert peer.spin(lambda: bool(results)), boxes.process.log
+    assert '2 of 4 given instances are not used' in boxes.process.log
+    person = next(i for i in results[0].instances if i.class_name == 'person')
+    # 20 x 50 around (35, 35), turned by a quarter: 50 x 20.
+    np.testing.assert_allclose([person.x1, person.y1, person.x2, person.y2], [10, 25, 60, 45],
+                               atol=1e-3)
+
+
+@pytest.mark.skipif(Detection2DArray is not None, reason='vision_msgs is installed')
+def test_without_vision_msgs_boxes_of_it_are_explained_instead_of_missed(boxes):
+    peer = boxes.peer()
+    # A topic of any type is enough: what is heard is that somebody publishes there.
+    peer.node.create_publisher(Instances, 'instances_vision', 1)
+    for number in range(100):
+        peer.publisher(Image, 'image').publish(image(number))
+        if peer.spin(lambda: 'vision_msgs is not installed here' in boxes.process.log, 0.1):
+            break
+    assert '/hoi/instances_vision is published and not heard' in boxes.process.log
 
 
 def test_an_unknown_object_goes_with_verbs_that_have_no_restriction(boxes):

@@ -15,16 +15,21 @@
 """Start, transitions and end of the process."""
 
 import os
+from pathlib import Path
 import signal
 import threading
 import time
 
+from diagnostic_msgs.msg import DiagnosticArray
 from hoi_msgs.msg import HoiDetections
+from lifecycle_msgs.srv import ChangeState
 import pytest
-from ros_graph import image, NodeProcess
+from rcl_interfaces.srv import GetParameters
+from ros_graph import image, NodeProcess, START_S
 from sensor_msgs.msg import Image
 
 pytestmark = pytest.mark.xdist_group('ros_lifecycle')
+TROUBLED = str(Path(__file__).resolve().parents[1] / 'troubled_node.py')
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM], ids=['SIGINT', 'SIGTERM'])
@@ -90,6 +95,7 @@ def test_lifecycle_services_walk_through_all_states_and_back(graph):
         publisher.publish(image(20 + round_))
         peer.spin(lambda: False, 0.5)
         assert len(results) == count
+    assert graph.process.log.count('is ready on') == 1, 'deactivate keeps the model'
     assert peer.change_state('cleanup')
     assert peer.state() == 'unconfigured'
     assert peer.change_state('configure') and peer.change_state('activate')
@@ -97,6 +103,64 @@ def test_lifecycle_services_walk_through_all_states_and_back(graph):
     assert peer.state() == 'finalized'
     code, _ = graph.process.end(signal.SIGINT)
     assert code == 0 and 'Traceback' not in graph.process.log
+
+
+def test_while_the_model_loads_everything_else_is_answered(graph):
+    node = graph.node('autostart:=false', ready='', program=(TROUBLED, 'slow'))
+    peer = graph.peer()
+    assert peer.state() == 'unconfigured'
+    client = peer.node.create_client(ChangeState, 'hoi_node/change_state')
+    assert peer.spin(client.service_is_ready)
+    request = ChangeState.Request()
+    request.transition.label = 'configure'
+    configured = client.call_async(request)
+    assert peer.spin(lambda: peer.state() == 'configuring')
+    assert not peer.change_state('configure'), 'once is enough'
+    assert peer.set_parameters(verbs=['juggle'], max_triplets=7)[0].successful
+    assert peer.call(GetParameters, 'hoi_node/get_parameters', GetParameters.Request(
+        names=['max_triplets'])).values[0].integer_value == 7
+    assert not configured.done(), node.log
+    assert peer.spin(configured.done, START_S) and configured.result().success, node.log
+    assert node.log.count('still loading after') >= 2
+    assert peer.state() == 'inactive' and peer.change_state('activate')
+    peer.listen(HoiDetections, 'detections')
+    answer = peer.answer(image(1))
+    assert 0 < len(answer.triplets) <= 7
+    assert {t.verb_name for t in answer.triplets} == {'juggle'}, 'what was set meanwhile holds'
+
+
+def fail_all(graph):
+    """Send frames to a node whose device is lost after the first one."""
+    peer, node = graph.peer(), graph.process
+    answers = peer.listen(HoiDetections, 'detections')
+    assert peer.answer(image(1)) is not None, node.log
+    for number in range(2, 30):
+        if node.process.poll() is not None or 'is lost' in node.log:
+            break
+        peer.publisher(Image, 'image').publish(image(number))
+        peer.spin(lambda: False, 0.3)
+    assert 'the device cpu is lost, 3 frames in a row failed (RuntimeError: CUDA error: an ' \
+        'illegal memory access' in node.log
+    assert len(answers) == 1 and 'Traceback' not in node.log, node.log
+
+
+def test_a_node_that_started_itself_ends_with_code_1_when_its_device_is_lost(graph):
+    node = graph.node(program=(TROUBLED, 'lost'))
+    fail_all(graph)
+    assert node.process.wait(10) == 1
+    assert node.log.count('is lost') == 1, 'one sentence'
+
+
+def test_a_managed_node_goes_back_to_unconfigured_when_its_device_is_lost(graph):
+    node = graph.node('autostart:=false', ready='', program=(TROUBLED, 'lost'))
+    peer = graph.peer()
+    assert peer.change_state('configure') and peer.change_state('activate')
+    fail_all(graph)
+    assert peer.spin(lambda: peer.state() == 'unconfigured'), node.log
+    seen = peer.listen(DiagnosticArray, '/diagnostics')
+    assert peer.spin(lambda: any('is lost' in s.message for m in seen for s in m.status))
+    assert not peer.change_state('configure'), 'the device stays lost in this process'
+    assert peer.state() == 'unconfigured' and node.process.poll() is None
 
 
 def test_verbs_set_before_configure_hold_from_the_first_frame(graph):

@@ -14,7 +14,9 @@
 
 """Verbs change while the node runs, set from another process through standard services."""
 
-from hoi_msgs.msg import Vocabulary
+from pathlib import Path
+
+from hoi_msgs.msg import HoiDetections, Vocabulary
 from hoi_msgs.srv import SetVerbs
 import pytest
 from rcl_interfaces.msg import ParameterType, ParameterValue
@@ -23,6 +25,7 @@ from ros_graph import image, LATCHED
 
 pytestmark = pytest.mark.xdist_group('ros_verbs')
 
+TROUBLED = str(Path(__file__).resolve().parents[1] / 'troubled_node.py')
 CHANGES = ['vacuum', 'repair: bicycle', 'wave at']
 
 
@@ -143,6 +146,24 @@ def test_the_service_answers_when_the_verbs_are_active(running, words):
     assert {t.verb_name for t in result.triplets} <= {'paint', 'lift'}
     assert parameter(running, 'verbs').string_array_value == ['paint', 'lift']
     assert parameter(running, 'template').string_value.startswith('someone')
+
+
+def test_while_text_is_encoded_frames_and_calls_are_answered(graph):
+    graph.node(program=(TROUBLED, 'wordy'))
+    peer = graph.peer()
+    peer.listen(HoiDetections, 'detections')
+    before = peer.answer(image(1)).prompt_version
+    client = peer.node.create_client(SetVerbs, 'hoi_node/set_verbs')
+    assert peer.spin(client.service_is_ready)
+    changed = client.call_async(SetVerbs.Request(verbs=['juggle']))
+    assert peer.spin(lambda: parameter(graph, 'verbs').string_array_value == ['juggle'])
+    assert peer.answer(image(2)).prompt_version == before
+    assert peer.state() == 'active'
+    assert not changed.done(), 'all of that came before the answer'
+    assert peer.spin(changed.done) and changed.result().success
+    after = peer.answer(image(3))
+    assert after.prompt_version == changed.result().version > before
+    assert {t.verb_name for t in after.triplets} == {'juggle'}
 
 
 def test_the_service_refuses_with_the_same_reason_as_the_parameter(running, words):
