@@ -54,7 +54,7 @@ class BootstrapResult:
 
     full: the mean. ap, low, high: (C,); NaN in `low` and `high` of a class without truth. level:
     share of the replicates within. replicates, block: how many draws, of blocks of how many
-    frames.
+    frames. samples: (replicates, C) AP of every draw, NaN where it holds no truth of the class.
     """
 
     full: Estimate
@@ -64,6 +64,7 @@ class BootstrapResult:
     level: float
     replicates: int
     block: int
+    samples: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -123,11 +124,18 @@ def block_length(judged: Judged, lengths: Optional[Sequence[int]] = None) -> int
     """
     Return how many frames to draw together: 4 correlation times of the frames' agreement.
 
-    1 where neighbours are no more alike than others; at most an eighth of the longest sequence.
     lengths: see `bootstrap`.
     """
-    lengths = [judged.frames] if lengths is None else lengths
-    time = correlation_time(judged.agreement, lengths)
+    return block_length_of(judged.agreement, [judged.frames] if lengths is None else lengths)
+
+
+def block_length_of(values: np.ndarray, lengths: Sequence[int]) -> int:
+    """
+    Return how many frames to draw together for a mean of values (F,), one per frame.
+
+    1 where neighbours are no more alike than others; at most an eighth of the longest sequence.
+    """
+    time = correlation_time(values, lengths)
     if time < 1.5:
         return 1
     return int(max(1, min(np.ceil(BLOCK_PER_CORRELATION * time),
@@ -162,7 +170,7 @@ def bootstrap(judged: Judged, lengths: Optional[Sequence[int]] = None,
     low, high = _interval(np.where(judged.positives > 0, aps, np.nan), level)
     return BootstrapResult(
         Estimate(mean_ap(judged.ap), *map(float, _interval(means, level))), judged.ap,
-        low, high, level, replicates, block)
+        low, high, level, replicates, block, aps)
 
 
 def compare(first: Judged, second: Judged, lengths: Optional[Sequence[int]] = None,
