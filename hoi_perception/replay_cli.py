@@ -131,10 +131,13 @@ def _interrupt(*_: Any) -> None:
 def compare(
         first: Path = typer.Argument(..., help='Output directory of a replay.'),
         second: Path = typer.Argument(..., help='Output directory of another one.'),
+        html: Optional[Path] = typer.Option(None, help='Write a page with everything here.'),
         as_json: bool = typer.Option(False, '--json', help='Print one JSON object.')) -> None:
     """Say what changed from one replay to another, and whether it is more than noise."""
     from hoi_perception.replay.report import compare as compare_replays
     comparison = compare_replays(first, second)
+    if html is not None:
+        html.write_text(comparison.html(), encoding='utf-8')
     typer.echo(json.dumps(comparison.as_dict()) if as_json else str(comparison))
 
 
