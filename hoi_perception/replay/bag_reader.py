@@ -33,7 +33,7 @@ from hoi_perception.replay.message_types import (
     DETECTIONS,
     IMAGE,
 )
-from hoi_perception.replay.salvage import Kind, salvage
+from hoi_perception.replay.salvage import is_torn, Kind, salvage
 from hoi_perception.runtime.frames import decode_compressed, decode_raw
 import numpy as np
 from rosbags.highlevel import AnyReader
@@ -96,6 +96,9 @@ class _Whole:
     """A finished bag, or one file of it, opened by rosbags; has the attributes of `CutMcap`."""
 
     def __init__(self, path: Path) -> None:
+        for file in data_files(path):
+            if file.suffix == '.db3' and is_torn(file):
+                raise HoiError(f'the last page of {file.name} is cut')
         self._reader = AnyReader([path], default_typestore=common_typestore())
         self._reader.open()
         # Kept apart because the reader forgets it on close, and frames may be read after that.

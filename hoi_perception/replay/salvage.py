@@ -196,7 +196,7 @@ class CutSqlite:
 
     def __init__(self, path: Path) -> None:
         self.path, self.trouble = path, ''
-        self._torn = self._is_torn()
+        self._torn = is_torn(path)
         if self._torn:
             self.trouble = 'its last page is cut'
         address = path.absolute().as_uri() + '?immutable=1'
@@ -244,12 +244,13 @@ class CutSqlite:
         if held is not None and not self._torn:
             yield held
 
-    def _is_torn(self) -> bool:
-        """Whether the file ends within a page."""
-        with self.path.open('rb') as file:
-            head = file.read(18)
-        size = int.from_bytes(head[16:18], 'big')
-        return size > 1 and self.path.stat().st_size % size != 0
+
+def is_torn(path: Path) -> bool:
+    """Whether a .db3 file ends within a page, which SQLite itself does not mind."""
+    with path.open('rb') as file:
+        head = file.read(18)
+    size = int.from_bytes(head[16:18], 'big')
+    return size > 1 and path.stat().st_size % size != 0
 
 
 def salvage(path: Path):

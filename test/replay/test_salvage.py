@@ -17,7 +17,7 @@ import sqlite3
 from bags import demo_bag
 from hoi_perception.core.errors import HoiError
 from hoi_perception.replay.bag_reader import BagReader
-from hoi_perception.replay.message_types import COMPRESSED_IMAGE, common_typestore, hoi_typestore
+from hoi_perception.replay.message_types import common_typestore, COMPRESSED_IMAGE, hoi_typestore
 import pytest
 from rosbags.rosbag2 import CompressionMode, StoragePlugin, Writer
 
