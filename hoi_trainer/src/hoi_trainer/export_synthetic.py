@@ -32,6 +32,8 @@ from hoi_perception.runtime.bundle import (
     write_bundle,
 )
 from hoi_trainer.clip.data import MEAN, STD
+from hoi_trainer.image_classification.export import defr_head
+from hoi_trainer.image_classification.network import KIND as IMAGE_CLASSIFIER
 from hoi_trainer.synthetic.vocabulary import (
     CAPTION_WORDS,
     COMBINATIONS,
@@ -73,11 +75,17 @@ Measured on held-out rendered scenes ({protocols}):
 {figures}
 """
 
-READOUT = ("defr: DEFR's region-masked read-out, without weights of its own and without training: "
-           'CLIP has seen whole pictures and crops of pairs, never a read-out restricted to a '
-           'region.')
+READOUT = ("{name}: DEFR's region-masked read-out, without weights of its own and without "
+           'training: CLIP has seen whole pictures and crops of pairs, never a read-out restricted '
+           'to a region.')
+DEFR = ('{name}: that read-out on a copy of the image tower, fine-tuned on the labels of whole '
+        'images (`hoi-trainer fit -c configs/synthetic/defr.yaml`); it has seen no box.')
 LAIN = ('{name}: LAIN on the frozen detector and CLIP, trained on the same scenes '
         '(`hoi-trainer fit -c configs/synthetic/lain.yaml`).')
+SEG2HOI = ("{name}: Seg2HOI, relations predicted as a set from the frozen detector's queries and "
+           'masks, trained on the same scenes '
+           '(`hoi-trainer fit -c configs/synthetic/seg2hoi.yaml`).')
+ABOUT = {'defr': DEFR, 'lain': LAIN, 'seg2hoi': SEG2HOI}
 EXPONENT = 1.0
 """Of the detector's scores: as in training; on the validation split better than LAIN's 2.8."""
 TRIPLET_THRESHOLD = 0.2
@@ -91,11 +99,13 @@ def export_synthetic(detector: Path, clip: Path, directory: Path,
     Write the bundle and return its directory.
 
     detector, clip: what `hoi-trainer fit` wrote. metrics: figures for `bundle.yaml` and the card.
-    heads: trained LAIN heads by name, before the training-free `defr`; the first is the default.
+    heads: trained heads by name; the first is the default. The training-free read-out
+    comes last, as `defr`, or as `defr_training_free` where a trained head has that name.
     """
     detector_config, detector_state = read_weights(detector)
     clip_config, clip_state = read_weights(clip)
-    trained = {name: read_head(path) for name, path in heads.items()}
+    trained = {name: trained_head(path, clip_config) for name, path in heads.items()}
+    free = 'defr_training_free' if 'defr' in trained else 'defr'
     settings = DenseDetectorConfig.from_mapping(detector_config)
     height, width = settings.image_size
     side = clip_config['vision_cfg']['image_size']
@@ -108,7 +118,7 @@ def export_synthetic(detector: Path, clip: Path, directory: Path,
                                     std=settings.std)),
         clip=ClipSpec(config=clip_config, preprocessing=ImageSpec(
             height=side, width=side, mean=MEAN, std=STD)),
-        heads={**{name: spec for name, (spec, _) in trained.items()}, 'defr': HeadSpec()},
+        heads={**{name: spec for name, (spec, _) in trained.items()}, free: HeadSpec()},
         vocabulary=_vocabulary(), thresholds=Thresholds(triplet=TRIPLET_THRESHOLD),
         metrics=metrics)
     card = CARD.format(
@@ -118,19 +128,33 @@ def export_synthetic(detector: Path, clip: Path, directory: Path,
         protocols='COCO protocol for boxes and masks, `hico_official` for triplets, '
                   'all-point AP on exact pairs for `clip_` and `pairs_`',
         words=', '.join(CAPTION_WORDS),
-        head=' '.join([*(LAIN.format(name=name) for name in trained), READOUT]),
+        head=' '.join([*(ABOUT[spec.kind].format(name=name)
+                         for name, (spec, _) in trained.items()), READOUT.format(name=free)]),
         figures='\n'.join(f'| {name} | {value} |' for name, value in metrics.items()))
     return write_bundle(directory, spec, {
         'detector.safetensors': _half(detector_state), 'clip.safetensors': _half(clip_state),
-        **{f'heads/{name}.safetensors': state for name, (_, state) in trained.items()}}, card).path
+        **{f'heads/{name}{file}': state for name, (_, files) in trained.items()
+           for file, state in files.items()}}, card).path
+
+
+def trained_head(path: Path, clip_config: dict) -> Tuple[HeadSpec, Dict[str, Dict[str, Tensor]]]:
+    """Return the description of a trained head and its states by the end of their file's name."""
+    if read_weights(path)[0].get('kind') == IMAGE_CLASSIFIER:
+        return defr_head(path, _vocabulary(), clip_config)
+    spec, state = read_head(path)
+    return spec, {'.safetensors': state}
 
 
 def read_head(path: Path) -> Tuple[HeadSpec, Dict[str, Tensor]]:
-    """Return the description and the state of a LAIN head that `hoi-trainer fit` wrote."""
+    """Return the description and the state of a head that `hoi-trainer fit` wrote."""
     config, state = read_weights(path)
+    if config.get('kind') == 'seg2hoi':  # the head's own class scores stand for the detector's
+        return HeadSpec(kind='seg2hoi', config=config['config'], activation='sigmoid',
+                        human_exponent=0.0, object_exponent=0.0), _half(state)
     if config.get('kind') != 'lain':
-        raise BundleError(f'{path} holds {config.get("kind")!r}, expected a LAIN head written by '
-                          '`hoi-trainer fit -c configs/synthetic/lain.yaml`.')
+        raise BundleError(f'{path} holds {config.get("kind")!r}, expected a head written by '
+                          '`hoi-trainer fit -c configs/synthetic/lain.yaml`, defr.yaml or '
+                          'seg2hoi.yaml.')
     return HeadSpec(
         kind='lain', config=config['config'], activation='sigmoid',
         temperature=math.exp(float(state['logit_scale'])), human_exponent=EXPONENT,

@@ -34,6 +34,7 @@ from hoi_trainer.interaction.rows import prompt_rows
 from hoi_trainer.interaction.scores import readout, trained_scores
 from hoi_trainer.interaction.sources import open_dataset, open_split
 from hoi_trainer.training.command import run
+from hoi_trainer.training.grid import write_result
 import torch
 
 TRAINING_FREE = 'defr_training_free'
@@ -119,10 +120,7 @@ def main(settings: str, directory: str) -> None:
     cell = Cell(**{**raw, 'exponents': tuple(raw['exponents'])})
     path = Path(directory)
     path.mkdir(parents=True, exist_ok=True)
-    result = run_cell(cell, path)
-    work = path / 'result.new'
-    work.write_text(json.dumps(result, indent=1) + '\n')
-    work.replace(path / 'result.json')
+    write_result(path, run_cell(cell, path))
 
 
 if __name__ == '__main__':

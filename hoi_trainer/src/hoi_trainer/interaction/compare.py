@@ -19,16 +19,10 @@ Heads compared on the synthetic world: every variant, split and seed, and what t
 continues what was interrupted, and writes one JSON with every run.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-import json
-import os
 from pathlib import Path
-import platform
-import subprocess
-import sys
 import time
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Tuple
 
 from hoi_perception.core.errors import HoiError
 from hoi_perception.runtime.bundle import Bundle
@@ -37,7 +31,7 @@ from hoi_trainer.interaction.data_module import SLOTS
 from hoi_trainer.interaction.detections_cache import cached_detections, cached_images
 from hoi_trainer.interaction.directions import directions, RULE, summary
 from hoi_trainer.interaction.sources import open_dataset
-import torch
+from hoi_trainer.training.grid import finished, machine, merge_results, run_cells
 import yaml
 
 
@@ -115,8 +109,8 @@ def compare(plan: Comparison) -> Path:
     bundle = Bundle.open(plan.bundle)
     root = Path(plan.runs) / bundle.model_id
     cells = plan.cells()
-    done = {cell.name: result for cell in cells if (result := _result(cell, root))}
-    missing = [cell for cell in cells if cell.name not in done]
+    described = {cell.name: asdict(cell) for cell in cells}
+    missing = [cell for cell in cells if not finished(described[cell.name], root / cell.name)]
     total, rest = (sum(plan.seconds(cell) for cell in some) / plan.processes / 60
                    for some in (cells, missing))
     print(f'{len(cells)} runs, {total:.0f} minutes in all on {plan.processes} processes; '
@@ -124,13 +118,14 @@ def compare(plan: Comparison) -> Path:
     if missing:
         _fill_caches(plan, bundle)
     started = time.monotonic()
-    with ThreadPoolExecutor(plan.processes) as pool:
-        for cell, result in zip(missing, pool.map(lambda c: _run(c, root), missing)):
-            done[cell.name] = result
-            spent = (time.monotonic() - started) / 60
-            print(f'{len(done)}/{len(cells)} {cell.name}: mAP {_full(result):.4f}, '
-                  f'{result["train_seconds"]:.0f} s, {spent:.1f} minutes so far', flush=True)
-    return _write(plan, [done[cell.name] for cell in cells], bundle)
+
+    def report(name: str, result: dict) -> None:
+        spent = (time.monotonic() - started) / 60
+        print(f'{name}: mAP {_full(result):.4f}, {result["train_seconds"]:.0f} s, '
+              f'{spent:.1f} minutes so far', flush=True)
+
+    results = run_cells('hoi_trainer.interaction.cell', described, root, plan.processes, report)
+    return _write(plan, list(results.values()), bundle)
 
 
 def _fill_caches(plan: Comparison, bundle: Bundle) -> None:
@@ -138,35 +133,6 @@ def _fill_caches(plan: Comparison, bundle: Bundle) -> None:
         dataset = open_dataset(Path(plan.data) / split, limit or None)
         cached_detections(bundle, dataset, Path(plan.cache), SLOTS)
         cached_images(bundle, dataset, Path(plan.cache))
-
-
-def _result(cell: Cell, root: Path) -> Optional[dict]:
-    """Return a finished result of exactly this cell."""
-    path = root / cell.name / 'result.json'
-    if not path.is_file():
-        return None
-    result = json.loads(path.read_text())
-    return result if result['cell'] == json.loads(json.dumps(asdict(cell))) else None
-
-
-def _run(cell: Cell, root: Path) -> dict:
-    directory = root / cell.name
-    directory.mkdir(parents=True, exist_ok=True)
-    settings = json.dumps(asdict(cell))
-    stamp = directory / 'cell.json'
-    if not stamp.is_file() or stamp.read_text() != settings:
-        for old in directory.glob('*.ckpt'):  # of other settings: not to be continued
-            old.unlink()
-        stamp.write_text(settings)
-    with open(directory / 'log.txt', 'a', encoding='utf-8') as log:
-        code = subprocess.call(
-            [sys.executable, '-m', 'hoi_trainer.interaction.cell', settings, str(directory)],
-            stdout=log, stderr=log, env={**os.environ, 'OMP_NUM_THREADS': '1'})
-    result = _result(cell, root)
-    if code or result is None:
-        raise HoiError(f'run {cell.name} failed with code {code}: see {directory / "log.txt"}. '
-                       'Call again to go on with the others.')
-    return result
 
 
 def _full(result: dict) -> float:
@@ -190,19 +156,4 @@ def _write(plan: Comparison, results: List[dict], bundle: Bundle) -> Path:
             'note': 'all runs of the grid are listed; every head sees the same cached detections '
                     'and pairs'},
         'model': bundle.model_id, 'machine': machine(), 'runs': results}
-    path = Path(plan.output)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + '\n')
-    return path
-
-
-def machine() -> Dict[str, Any]:
-    """Return what the figures depend on besides the code."""
-    cpu = platform.processor()
-    info = Path('/proc/cpuinfo')
-    if info.is_file():
-        names = [line.split(':')[1].strip() for line in info.read_text().splitlines()
-                 if line.startswith('model name')]
-        cpu = names[0] if names else cpu
-    return {'cpu': cpu, 'cores': os.cpu_count(), 'torch': torch.__version__,
-            'python': platform.python_version()}
+    return merge_results(Path(plan.output), content)

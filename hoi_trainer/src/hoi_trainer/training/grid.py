@@ -1,0 +1,110 @@
+# Copyright 2026 The hoi_perception authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Grids of runs: every cell in a process of its own, what is done is kept, what broke off goes on.
+
+A cell is described by plain settings. Its directory holds `cell.json` (the settings),
+`result.json` (written last, with the settings under `cell`), a log and a checkpoint.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+import json
+import os
+from pathlib import Path
+import platform
+import subprocess
+import sys
+from typing import Any, Callable, Dict, Mapping, Optional
+
+from hoi_perception.core.errors import HoiError
+import torch
+
+
+def finished(settings: Mapping[str, Any], directory: Path) -> Optional[dict]:
+    """Return a finished result of exactly these settings."""
+    path = directory / 'result.json'
+    if not path.is_file():
+        return None
+    result = json.loads(path.read_text())
+    return result if result['cell'] == json.loads(json.dumps(settings)) else None
+
+
+def run_cell(module: str, settings: Mapping[str, Any], directory: Path) -> dict:
+    """
+    Run `python -m MODULE SETTINGS DIRECTORY` and return its result.
+
+    Checkpoints of other settings are removed, those of the same are continued. Raises `HoiError`.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(settings)
+    stamp = directory / 'cell.json'
+    if not stamp.is_file() or stamp.read_text() != text:
+        for old in directory.glob('*.ckpt'):
+            old.unlink()
+        stamp.write_text(text)
+    with open(directory / 'log.txt', 'a', encoding='utf-8') as log:
+        code = subprocess.call([sys.executable, '-m', module, text, str(directory)], stdout=log,
+                               stderr=log, env={**os.environ, 'OMP_NUM_THREADS': '1'})
+    result = finished(settings, directory)
+    if code or result is None:
+        raise HoiError(f'run {directory.name} failed with code {code}: see '
+                       f'{directory / "log.txt"}. Call again to go on with the others.')
+    return result
+
+
+def run_cells(module: str, cells: Mapping[str, Mapping[str, Any]], root: Path, processes: int,
+              report: Callable[[str, dict], None]) -> Dict[str, dict]:
+    """
+    Return the result of every cell by name, running what is missing, `processes` at a time.
+
+    report: is told each new result, in the order of the cells.
+    """
+    done = {name: result for name, settings in cells.items()
+            if (result := finished(settings, root / name))}
+    missing = [name for name in cells if name not in done]
+    with ThreadPoolExecutor(processes) as pool:
+        for name, result in zip(missing, pool.map(
+                lambda name: run_cell(module, cells[name], root / name), missing)):
+            done[name] = result
+            report(name, result)
+    return {name: done[name] for name in cells}
+
+
+def write_result(directory: Path, result: Mapping[str, Any]) -> None:
+    """Write `result.json` at once, so that a reader never sees half of it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    work = directory / 'result.new'
+    work.write_text(json.dumps(result, indent=1) + '\n')
+    work.replace(directory / 'result.json')
+
+
+def merge_results(path: Path, content: Mapping[str, Any]) -> Path:
+    """Replace some keys of a JSON of results, keep the others, and return its path."""
+    kept = json.loads(path.read_text()) if path.is_file() else {}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**kept, **content}, indent=1) + '\n')
+    return path
+
+
+def machine() -> Dict[str, Any]:
+    """Return what the figures depend on besides the code."""
+    cpu = platform.processor()
+    info = Path('/proc/cpuinfo')
+    if info.is_file():
+        names = [line.split(':')[1].strip() for line in info.read_text().splitlines()
+                 if line.startswith('model name')]
+        cpu = names[0] if names else cpu
+    return {'cpu': cpu, 'cores': os.cpu_count(), 'torch': torch.__version__,
+            'python': platform.python_version()}
