@@ -21,6 +21,8 @@ from hoi_perception.networks.clip import build_clip, ClipTrunk
 from hoi_perception.networks.dense_detector import DenseDetector, DenseDetectorConfig
 from hoi_perception.networks.lain import Lain, LainConfig
 from hoi_perception.networks.region_readout import RegionReadout
+from hoi_perception.networks.rmlr import Rmlr, RmlrConfig
+from hoi_perception.networks.seg2hoi import Seg2Hoi, Seg2HoiConfig
 from hoi_perception.runtime.bundle import (
     Bundle,
     BundleSpec,
@@ -52,7 +54,17 @@ LAIN_HEAD = HeadSpec(
                                    context_queries=3).to_mapping(),
     activation='sigmoid', temperature=10.0, human_exponent=0.5, object_exponent=0.5)
 
+RMLR_HEAD = HeadSpec(
+    kind='rmlr', config=RmlrConfig(width=16, query_dim=16, heads=2, ffn=32).to_mapping(),
+    activation='sigmoid', temperature=10.0, human_exponent=0.5, object_exponent=0.5)
+
 DEFR_HEAD = HeadSpec(kind='defr', text='rows', activation='sigmoid', temperature=100.0)
+
+SEG2HOI_HEAD = HeadSpec(
+    kind='seg2hoi', config=Seg2HoiConfig(
+        query_dim=16, pixel_dim=4, embed_dim=16, classes=len(OBJECTS), layers=2, width=16,
+        heads=2, ffn=16, dropout=0.0).to_mapping(),
+    activation='sigmoid', human_exponent=0.0, object_exponent=0.0)
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -95,6 +107,11 @@ def tiny_bundle(directory: Union[str, Path], **changes) -> Bundle:
     for name, head in spec.heads.items():
         if head.kind == 'lain':
             tensors[f'heads/{name}.safetensors'] = _lain_weights(clip, head)
+        if head.kind == 'seg2hoi':
+            tensors[f'heads/{name}.safetensors'] = _seg2hoi_weights(head)
+        if head.kind == 'rmlr':
+            network = Rmlr(ClipTrunk(clip.visual), RmlrConfig.from_mapping(head.config))
+            tensors[f'heads/{name}.safetensors'] = network.state_dict()
         if head.kind == 'defr':
             own = RegionReadout(ClipTrunk(build_clip(spec.clip.config).visual), projected=False)
             phrases, _, _ = lay_out_rows(spec.core_vocabulary(), spec.vocabulary.background)
@@ -110,4 +127,11 @@ def _lain_weights(clip, head: HeadSpec) -> dict:
     for adapter in network.adapters:
         torch.nn.init.constant_(adapter.scale, 0.5)
         torch.nn.init.constant_(adapter.scale2, 0.5)
+    return network.state_dict()
+
+
+def _seg2hoi_weights(head: HeadSpec) -> dict:
+    """Return weights whose verbs fire; counterparts begin at the own box, as in a fresh head."""
+    network = Seg2Hoi(Seg2HoiConfig.from_mapping(head.config))
+    torch.nn.init.zeros_(network.verb_bias)
     return network.state_dict()

@@ -70,6 +70,26 @@ def instance_masks(logits: np.ndarray, boxes: np.ndarray, width: int, height: in
     return masks
 
 
+def mask_within(kind: MaskKind, owner: int, logits: np.ndarray, boxes: Sequence[np.ndarray],
+                width: int, height: int, scale: Tuple[float, float],
+                offset: Tuple[float, float]) -> Optional[Mask]:
+    """
+    Cut one (h, w) grid of mask logits at source resolution, to what lies in any of the boxes.
+
+    For scale and offset see `instance_masks`. None where the boxes hold no pixel of the image.
+    """
+    windows = [window(box, width, height) for box in boxes]
+    windows = [w for w in windows if w[2] > w[0] and w[3] > w[1]]
+    if not windows:
+        return None
+    hull = np.array([*np.min(windows, 0)[:2], *np.max(windows, 0)[2:]], np.float64)
+    mask, = instance_masks(logits[None], hull[None], width, height, scale, offset)
+    inside = np.zeros_like(mask.bitmap)
+    for x1, y1, x2, y2 in windows:
+        inside[y1 - mask.y:y2 - mask.y, x1 - mask.x:x2 - mask.x] = True
+    return Mask(kind, owner, mask.x, mask.y, mask.bitmap & inside)
+
+
 def _extent(mask: Mask) -> Tuple[int, int, int, int]:
     rows, columns = mask.bitmap.shape
     return mask.x, mask.y, mask.x + columns, mask.y + rows

@@ -21,10 +21,10 @@ is interpolated at 11 points so that figures stand beside box figures of the HIC
 COCO's mask AP (101 points, ten thresholds) is another measure.
 """
 
-from typing import Dict, List, Sequence
+from typing import Dict, List, Sequence, Tuple
 
 from hoi_perception.core.errors import HoiError
-from hoi_perception.core.scene import MaskKind, Scene
+from hoi_perception.core.scene import MaskKind, NONE, Scene
 from hoi_perception.evaluation import average_precision
 from hoi_perception.evaluation.matching import best_truth, first_claims, same_group
 from hoi_perception.evaluation.pairs import finite
@@ -64,12 +64,20 @@ def _check_masks(where: str, predicted: Scene, truth: Scene, triplets: int,
                        'run the pipeline with masks on.')
 
 
+def _sides(scene: Scene) -> Tuple[np.ndarray, np.ndarray]:
+    """Return human and object of all triplets; without an object the human stands in for it."""
+    human, thing = scene.triplets.human, scene.triplets.object
+    return human, np.where(thing == NONE, human, thing)
+
+
 class MaskPairEvaluator:
     """
     Streaming evaluation: add scenes with instance masks one by one, ask for results any time.
 
     classes: (verb, object) names to average over. Keeps 9 bytes per triplet and no mask.
     """
+
+    protocol = PROTOCOL
 
     def __init__(self, classes: Sequence[ClassName], subsets: Subsets = NO_SUBSETS) -> None:
         self.subsets = subsets
@@ -85,16 +93,15 @@ class MaskPairEvaluator:
         prediction that has triplets but no instance mask at all (masks were switched off).
         """
         kept, classes, *found = chosen_triplets(predicted, self._index)
-        _, true_classes, *real = chosen_triplets(truth, self._index)
+        true, true_classes, *real = chosen_triplets(truth, self._index)
         _check_masks(f'Image {len(self._rows)}', predicted, truth, len(kept), real)
         scores = finite('scores', predicted.triplets.scores[kept], (len(kept),))
         order = average_precision.ranking(classes, scores, np.zeros(len(kept)))
         pairs = same_group(classes[order], true_classes)
-        iou = np.zeros((len(predicted.instances), len(truth.instances)))
+        overlap = np.zeros(len(pairs.truth))
         if len(pairs.truth):
-            iou = coco_mask.iou(run_lengths(predicted), run_lengths(truth), [0] * iou.shape[1])
-        overlap = np.minimum(*(iou[a[order][pairs.detection], b[pairs.truth]]
-                               for a, b in zip(found, real)))
+            overlap = self._overlap(predicted, truth, kept[order][pairs.detection],
+                                    true[pairs.truth])
         best = best_truth(pairs, overlap, len(order))
         right = first_claims(best.truth, best.overlap >= OVERLAP)
         rows = np.empty(len(order), _ROW)
@@ -102,12 +109,20 @@ class MaskPairEvaluator:
         self._rows.append(rows)
         self._positives += np.bincount(true_classes, minlength=len(self._positives))
 
+    def _overlap(self, predicted: Scene, truth: Scene, found: np.ndarray,
+                 real: np.ndarray) -> np.ndarray:
+        """Return (n,) overlaps of predicted triplets with true ones, both by index."""
+        iou = coco_mask.iou(run_lengths(predicted), run_lengths(truth),
+                            [0] * len(truth.instances))
+        return np.minimum(*(iou[a[found], b[real]]
+                            for a, b in zip(_sides(predicted), _sides(truth))))
+
     def result(self) -> MapResult:
         """Return the result over the images so far."""
         images = np.repeat(np.arange(len(self._rows)), [len(rows) for rows in self._rows])
         rows = np.concatenate([np.empty(0, _ROW), *self._rows])
         rows = rows[average_precision.ranking(rows['classes'], rows['scores'], images)]
         curve = average_precision.curve(rows['classes'], rows['right'], self._positives)
-        return MapResult(PROTOCOL, DEFAULT, average_precision.eleven_points(curve),
+        return MapResult(self.protocol, DEFAULT, average_precision.eleven_points(curve),
                          average_precision.last_recall(curve), self._positives.copy(),
                          len(self._rows), len(rows), self.subsets)

@@ -105,14 +105,15 @@ class HeadSpec(_Spec):
     An interaction head.
 
     kind: `region_readout` is DEFR's training-free read-out and has no file; the weights of others
-    are in `heads/<name>.safetensors`, those of `defr` being a whole image tower. config: the
-    head's own configuration. text: `clip` encodes phrases with the bundle's CLIP; the others take
+    are in `heads/<name>.safetensors`, those of `defr` being a whole image tower; `seg2hoi` reads
+    the detector's masks and predicts relations without pairs. config: the head's own
+    configuration. text: `clip` encodes phrases with the bundle's CLIP; the others take
     the bundle's own phrases from `heads/<name>.text.safetensors`: `lain` as LAIN's released
     checkpoints need, `rows` the trained rows of `defr`. temperature: factor on the cosine, None =
     CLIP's own. The exponents weigh the detector's scores of human and object.
     """
 
-    kind: Literal['region_readout', 'defr', 'lain'] = 'region_readout'
+    kind: Literal['region_readout', 'defr', 'lain', 'rmlr', 'seg2hoi'] = 'region_readout'
     config: Dict[str, Any] = {}
     text: Literal['clip', 'lain', 'rows'] = 'clip'
     activation: Literal['softmax', 'sigmoid'] = 'softmax'
@@ -128,6 +129,9 @@ class HeadSpec(_Spec):
         if (self.kind == 'defr') != (self.text == 'rows'):
             raise ValueError('kind defr and text rows need each other: the features of its tower '
                              'meet trained rows only')
+        if self.kind == 'seg2hoi' and (self.text, self.activation) != ('clip', 'sigmoid'):
+            raise ValueError('kind seg2hoi takes its verbs from text clip, with activation '
+                             'sigmoid')
         return self
 
     @property

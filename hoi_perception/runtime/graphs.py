@@ -23,16 +23,22 @@ exponents are inputs: other verbs need no other engine, unless they fill another
 """
 
 from dataclasses import dataclass
-from typing import Dict, Iterator, Optional, Sequence, Tuple
+from functools import partial
+from typing import Callable, Dict, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
 
 from hoi_perception.core.errors import BundleError
 from hoi_perception.core.pairs import bucket_for, candidate_pairs
 from hoi_perception.core.scene import Instances
 from hoi_perception.core.scoring import Ranked
 from hoi_perception.networks.detection import Detections
-from hoi_perception.runtime.bundle import Bundle
+from hoi_perception.runtime.bundle import Bundle, ImageSpec
 from hoi_perception.runtime.detect_stage import detect_bucket, DetectModule
-from hoi_perception.runtime.interact_stage import interact_bucket, InteractInputs, InteractStage
+from hoi_perception.runtime.interact_stage import (
+    bucket_name,
+    interact_bucket,
+    InteractInputs,
+    InteractStage,
+)
 from hoi_perception.runtime.loading import load_detector
 from hoi_perception.runtime.pair_batch import (
     Chosen,
@@ -43,6 +49,14 @@ from hoi_perception.runtime.pair_batch import (
 )
 from hoi_perception.runtime.preprocess import Placement, shortest_edge_size
 from hoi_perception.runtime.prompts import padded_objects
+from hoi_perception.runtime.relation_stage import (
+    load_stage,
+    relation_bucket,
+    relation_bucket_name,
+    RelationInputs,
+    RelationRanked,
+    RelationStage,
+)
 import numpy as np
 import torch
 from torch import nn, Tensor
@@ -110,8 +124,10 @@ def interaction_graph(bundle: Bundle, stage: InteractStage, batch: int, instance
     objects = padded_objects(len(bundle.spec.vocabulary.objects))
     exponents = torch.tensor([stage.spec.human_exponent, stage.spec.object_exponent])
     tensors: Tuple[Tensor, ...] = (
-        pixels, *_frame(bundle, stage, batch, instances, pairs, dice),
-        *_prompts(stage, rows, objects, dice), exponents.to(stage.device))
+        pixels, *_frame(bundle, stage.transform.spec, stage.head.query_dim, stage.device, batch,
+                        instances, pairs, dice),
+        *_prompts(stage.device, stage.head.feature_dim, stage.head.object_dim, rows, objects,
+                  dice), exponents.to(stage.device))
     x = InteractInputs(*tensors)
     return Graph(f'interaction/{stage.name}', interact_bucket(x), stage.module,
                  {name: getattr(x, name) for name in stage.module.inputs}, Ranked._fields)
@@ -127,10 +143,55 @@ def bundle_graphs(bundle: Bundle, head: str, device: torch.device, batch: int = 
     `BundleError` where the bundle cannot be used.
     """
     yield detector_graph(bundle, load_detector(bundle, device), device, batch, camera)
-    stage = InteractStage(bundle, head, device)
+    stage = load_stage(bundle, head, device)
     for count in sorted(rows or bundle.spec.buckets.rows):
-        for instances, pairs in frame_buckets(bundle):
-            yield interaction_graph(bundle, stage, batch, instances, pairs, count)
+        for _, make in head_buckets(bundle, stage, batch, count):
+            yield make()
+
+
+class HeadBucket(NamedTuple):
+    """A bucket of a head, by the name under which its engine is looked for, and its graph."""
+
+    name: str
+    make: Callable[[], Graph]
+
+
+def head_buckets(bundle: Bundle, stage: Union[InteractStage, RelationStage], batch: int,
+                 rows: int) -> Iterator[HeadBucket]:
+    """Yield a head's buckets for so many images and prompt rows; graphs are made when asked."""
+    objects = padded_objects(len(bundle.spec.vocabulary.objects))
+    if isinstance(stage, RelationStage):
+        instances = instance_bucket(0, bundle.spec.buckets.instances)
+        yield HeadBucket(relation_bucket_name(batch, instances, rows, objects),
+                         partial(relation_graph, bundle, stage, batch, instances, rows))
+        return
+    for instances, pairs in frame_buckets(bundle):
+        yield HeadBucket(bucket_name(batch, instances, pairs, rows, objects),
+                         partial(interaction_graph, bundle, stage, batch, instances, pairs, rows))
+
+
+def relation_graph(bundle: Bundle, stage: RelationStage, batch: int, instances: int,
+                   rows: int) -> Graph:
+    """
+    Return the graph of a set-prediction head, from a trunk's output to the best entries.
+
+    instances, rows: sizes that frames and prompts are padded to.
+    """
+    dice, config = np.random.default_rng(0), stage.network.config
+    image = bundle.spec.detector.preprocessing
+    frame = _frame(bundle, image, config.query_dim, stage.device, batch, instances, 1, dice)
+    with torch.inference_mode():
+        picture = torch.zeros(1, image.height, image.width, 3, dtype=torch.uint8)
+        outputs = DetectModule(load_detector(bundle, torch.device('cpu')), image)(picture)
+    grid = Detections.from_tensors(outputs).prototypes.shape[1:]
+    pixels = torch.from_numpy(dice.standard_normal((batch, *grid))).float().to(stage.device)
+    objects = padded_objects(len(bundle.spec.vocabulary.objects))
+    _, texts, validity, *_ = _prompts(stage.device, stage.trunk.embed_dim, 0, rows, objects, dice)
+    exponents = torch.tensor([stage.spec.human_exponent, stage.spec.object_exponent])
+    x = RelationInputs(frame.queries, frame.boxes, frame.scores, frame.labels, frame.box_mask,
+                       pixels, texts, validity, exponents.to(stage.device))
+    return Graph(stage.title, relation_bucket(x), stage.module, x._asdict(),
+                 RelationRanked._fields)
 
 
 def frame_buckets(bundle: Bundle) -> Iterator[Tuple[int, int]]:
@@ -150,10 +211,10 @@ def _picture(batch: int, height: int, width: int) -> Tensor:
     return smooth.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
-def _frame(bundle: Bundle, stage: InteractStage, batch: int, instances: int, pairs: int,
-           dice: np.random.Generator) -> PairBatch:
+def _frame(bundle: Bundle, size: ImageSpec, query_dim: int, device: torch.device, batch: int,
+           instances: int, pairs: int, dice: np.random.Generator) -> PairBatch:
     """Return images half of whose instances are people, with all of their pairs that fit."""
-    size, names = stage.transform.spec, bundle.spec.vocabulary
+    names = bundle.spec.vocabulary
     human, objects = names.objects.index(names.human), len(names.objects)
     images = []
     for first in range(0, batch * instances, instances):
@@ -166,19 +227,17 @@ def _frame(bundle: Bundle, stage: InteractStage, batch: int, instances: int, pai
             found, candidate_pairs(found.scores, labels == human, pairs),
             np.arange(first, first + instances),
             Placement(1.0, 1.0, 0.0, 0.0, size.width, size.height)))
-    queries = torch.from_numpy(dice.standard_normal((batch, instances, stage.head.query_dim)))
-    return pack_pairs(images, instances, pairs, queries.float().to(stage.device),
-                      stage.head.query_dim, stage.device)
+    queries = torch.from_numpy(dice.standard_normal((batch, instances, query_dim)))
+    return pack_pairs(images, instances, pairs, queries.float().to(device), query_dim, device)
 
 
-def _prompts(stage: InteractStage, rows: int, objects: int,
+def _prompts(device: torch.device, width: int, object_dim: int, rows: int, objects: int,
              dice: np.random.Generator) -> Tuple[Tensor, ...]:
     """Return a prompt set's tensors from `object_embeddings` to `background_valid`."""
     def texts(count: int, width: int) -> Tensor:
         values = torch.from_numpy(dice.standard_normal((count, width))).float()
-        return normalize(values, dim=-1).to(stage.device)
+        return normalize(values, dim=-1).to(device)
 
-    width = stage.head.feature_dim
-    validity = torch.from_numpy(dice.random((rows, objects)) < 0.3).to(stage.device)
-    return (texts(objects + 1, stage.head.object_dim), texts(rows, width), validity,
-            texts(objects, width), torch.ones(objects, dtype=torch.bool, device=stage.device))
+    validity = torch.from_numpy(dice.random((rows, objects)) < 0.3).to(device)
+    return (texts(objects + 1, object_dim), texts(rows, width), validity,
+            texts(objects, width), torch.ones(objects, dtype=torch.bool, device=device))

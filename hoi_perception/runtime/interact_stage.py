@@ -159,6 +159,11 @@ class InteractStage(EngineStage):
             self.spec.temperature or float(self.clip.logit_scale.exp())).eval().to(device))
         self._exponents: Tuple[Tuple[float, float], Tensor] = ((-1.0, -1.0), torch.zeros(2))
 
+    @property
+    def query_dim(self) -> int:
+        """Length of the detector queries that the head reads, 0 = none."""
+        return self.head.query_dim
+
     def inputs(self, pixels: Tensor, batch: PairBatch, prompts: PromptSet,
                exponents: Tuple[float, float]) -> InteractInputs:
         """Return the inputs of one call, all on the device and contiguous."""

@@ -36,11 +36,18 @@ from hoi_perception.runtime.bundle import Bundle
 from hoi_perception.runtime.detect_stage import check_instances, DetectStage, Found
 from hoi_perception.runtime.engine_stage import EngineStage
 from hoi_perception.runtime.engines.recorded import record
-from hoi_perception.runtime.interact_stage import InteractStage, MAX_TRIPLETS, Verdict
+from hoi_perception.runtime.interact_stage import MAX_TRIPLETS, Verdict
 from hoi_perception.runtime.loading import choose_device
 from hoi_perception.runtime.pair_batch import Chosen, instance_bucket, pack_pairs, PairBatch
 from hoi_perception.runtime.preprocess import check_rgb, Placement
 from hoi_perception.runtime.prompts import PromptSet, PromptStore
+from hoi_perception.runtime.relation_stage import (
+    load_stage,
+    queries_for,
+    relation_masks,
+    RelationStage,
+    RelationVerdict,
+)
 from hoi_perception.runtime.stage_engines import AUTO, EngineOptions, EngineReport, StageEngines
 from hoi_perception.runtime.text import KeepText, text_encoder
 import numpy as np
@@ -93,8 +100,18 @@ class Result(NamedTuple):
     stages: Dict[str, float]
 
 
+_AnyVerdict = Union[None, Verdict, RelationVerdict]
+NO_PAIRS = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), 0)
+
+
 class _Frame(NamedTuple):
-    """One image between the stages; picture: what CLIP's image is made from."""
+    """
+    One image between the stages.
+
+    picture: what CLIP's image is made from. rows: of the instances among the detector's, `NONE`
+    for a given box without one. output: of the detector, where it ran. given: the boxes came from
+    outside.
+    """
 
     width: int
     height: int
@@ -104,6 +121,7 @@ class _Frame(NamedTuple):
     instances: Instances
     pairs: Pairs
     output: Optional[Tuple[Detections, int]]
+    given: bool
 
 
 class _Clock:
@@ -142,6 +160,13 @@ def _or(value: Optional[float], default: float) -> float:
     return default if given is None else given
 
 
+def _wanted_verbs(prompts: PromptSet, options: PipelineOptions) -> Optional[np.ndarray]:
+    """Return (verbs,) bool, the verbs that are told; None = all."""
+    if options.verbs is None:
+        return None
+    return _wanted(prompts.vocabulary.verb_names, options.verbs)
+
+
 class HoiPipeline:
     """
     Detector, pairs, interaction head and scoring of one bundle on one device.
@@ -165,7 +190,7 @@ class HoiPipeline:
         self.head = head or next(iter(self.bundle.spec.heads))
         self.options = options
         self._detect = DetectStage(self.bundle, self.device)
-        self._interact = InteractStage(self.bundle, self.head, self.device)
+        self._interact = load_stage(self.bundle, self.head, self.device)
         self._check_queries()
         self.prompts = PromptStore(
             text_encoder(self.bundle, self.head, self._interact.clip, keep_text), self.bundle.spec,
@@ -204,7 +229,9 @@ class HoiPipeline:
         return tuple(sentence for stage in self.stages for sentence in stage.failed)
 
     def _check_queries(self) -> None:
-        wanted, given = self._interact.head.query_dim, self._detect.query_dim
+        if isinstance(self._interact, RelationStage):
+            self._interact.check_trunk(self.bundle, self._detect.network)
+        wanted, given = self._interact.query_dim, self._detect.query_dim
         if wanted not in (0, given):
             raise BundleError(f'{self.bundle.path}: head {self.head} reads detector queries of '
                               f'length {wanted}, the detector gives {given}: they were not '
@@ -242,9 +269,10 @@ class HoiPipeline:
 
     def _instances(self, images: Sequence[np.ndarray], given: Sequence[Optional[Instances]],
                    prompts: PromptSet, options: PipelineOptions, clock: _Clock) -> List[_Frame]:
-        missing = [i for i, item in enumerate(given) if item is None]
+        relating = isinstance(self._interact, RelationStage)
+        missing = [i for i, item in enumerate(given) if item is None or relating]
         resized = {i: self._detect.transform.resize(images[i]) for i in range(len(images))
-                   if given[i] is None or self._interact.after_detector}
+                   if given[i] is None or relating or self._interact.after_detector}
         detected: Dict[int, Tuple[Found, Placement, Tuple[Detections, int]]] = {}
         if missing:
             inputs = self._detect.prepare([resized[i] for i in missing])
@@ -260,22 +288,23 @@ class HoiPipeline:
             height, width = image.shape[:2]
             placement: Optional[Placement] = None
             source: Optional[Tuple[Detections, int]] = None
-            if item is None:
+            found = Found(Instances.empty(), np.zeros(0, np.int64))
+            if i in detected:
                 found, placement, source = detected[i]
-            else:
-                found = Found(item, np.arange(len(item)))
+            if item is not None:
+                found = Found(item, queries_for(item, found))
             words = prompts.vocabulary
             wanted = None if options.classes is None else _wanted(words.objects, options.classes)
             if wanted is not None:
                 found = _only(found, wanted, words.human)
             kept = self._select(found.instances, words.human, options)
             chosen = found.instances.take(kept)
-            pairs = candidate_pairs(chosen.scores, chosen.labels == words.human,
-                                    self._budget(options),
-                                    None if wanted is None else wanted[chosen.labels])
+            pairs = NO_PAIRS if relating else candidate_pairs(
+                chosen.scores, chosen.labels == words.human, self._budget(options),
+                None if wanted is None else wanted[chosen.labels])
             picture = resized[i] if self._interact.after_detector else image
             frames.append(_Frame(width, height, picture, placement, found.rows[kept], chosen,
-                                 pairs, source))
+                                 pairs, source, item is not None))
         clock.lap('select')
         return frames
 
@@ -289,8 +318,10 @@ class HoiPipeline:
         return min(int(_or(options.pair_budget, largest)), largest)
 
     def _interactions(self, frames: Sequence[_Frame], prompts: PromptSet,
-                      options: PipelineOptions, clock: _Clock) -> List[Optional[Verdict]]:
+                      options: PipelineOptions, clock: _Clock) -> List[_AnyVerdict]:
         stage, spec = self._interact, self.bundle.spec
+        if isinstance(stage, RelationStage):
+            return self._relations(stage, frames, prompts, options, clock)
         if not any(len(frame.pairs.human) for frame in frames):
             return [None] * len(frames)
         pixels = stage.transform.pixels(
@@ -300,9 +331,25 @@ class HoiPipeline:
         clock.lap('select')
         ranked = stage.rank(stage.inputs(pixels, batch, prompts, self._exponents(options)))
         threshold = _or(options.triplet_threshold, spec.thresholds.triplet)
-        wanted = None if options.verbs is None else _wanted(
-            prompts.vocabulary.verb_names, options.verbs)
-        verdicts = stage.verdicts(ranked, prompts, threshold, options.max_triplets, wanted)
+        verdicts = stage.verdicts(ranked, prompts, threshold, options.max_triplets,
+                                  _wanted_verbs(prompts, options))
+        clock.lap('interact')
+        return list(verdicts)
+
+    def _relations(self, stage: RelationStage, frames: Sequence[_Frame], prompts: PromptSet,
+                   options: PipelineOptions, clock: _Clock) -> List[_AnyVerdict]:
+        """Return what a set-prediction head says; its frames all have a detector's output."""
+        human = prompts.vocabulary.human
+        if not any((frame.instances.labels == human).any() for frame in frames):
+            return [None] * len(frames)
+        batch = self._pack(frames)
+        clock.lap('select')
+        pixels = torch.stack([output.prototypes[image] for output, image
+                              in (frame.output for frame in frames if frame.output)])
+        ranked = stage.rank(stage.inputs(batch, pixels, prompts, self._exponents(options)))
+        threshold = _or(options.triplet_threshold, self.bundle.spec.thresholds.triplet)
+        verdicts = stage.verdicts(ranked, prompts, threshold, options.max_triplets,
+                                  batch.boxes.shape[1], _wanted_verbs(prompts, options))
         clock.lap('interact')
         return list(verdicts)
 
@@ -317,11 +364,14 @@ class HoiPipeline:
             rows = np.full(len(frame.rows), NONE)
             if frame.output is not None:
                 output, image = frame.output
-                rows = frame.rows + image * output.queries.shape[1]
+                rows = np.where(frame.rows == NONE, NONE,
+                                frame.rows + image * output.queries.shape[1])
+            transform = self._detect.transform if isinstance(stage, RelationStage) \
+                else stage.transform
             chosen.append(Chosen(frame.instances, frame.pairs, rows,
-                                 stage.transform.place(frame.height, frame.width)))
+                                 transform.place(frame.height, frame.width)))
         return pack_pairs(chosen, instance_bucket(instances, buckets.instances),
-                          bucket_for(pairs, buckets.pairs), queries, stage.head.query_dim,
+                          bucket_for(pairs, buckets.pairs), queries, stage.query_dim,
                           self.device)
 
     def _exponents(self, options: PipelineOptions) -> Tuple[float, float]:
@@ -329,12 +379,15 @@ class HoiPipeline:
         return (_or(options.human_exponent, head.human_exponent),
                 _or(options.object_exponent, head.object_exponent))
 
-    def _scene(self, frame: _Frame, verdict: Optional[Verdict], prompts: PromptSet,
+    def _scene(self, frame: _Frame, verdict: _AnyVerdict, prompts: PromptSet,
                options: PipelineOptions) -> Scene:
         """Publish the confident instances and those that a triplet needs."""
         found, pairs = frame.instances, frame.pairs
-        chosen = np.zeros(0, np.int64) if verdict is None else verdict.pair
-        human, thing = pairs.human[chosen], pairs.object[chosen]
+        if isinstance(verdict, RelationVerdict):
+            human, thing = verdict.human, verdict.object
+        else:
+            chosen = np.zeros(0, np.int64) if verdict is None else verdict.pair
+            human, thing = pairs.human[chosen], pairs.object[chosen]
         threshold = _or(options.instance_threshold, self.bundle.spec.thresholds.instance)
         shown = found.scores >= threshold
         shown[human] = shown[thing] = True
@@ -343,12 +396,18 @@ class HoiPipeline:
             position[human], position[thing], verdict.verb, verdict.scores)
         instances = found.take(kept)
         masks: List[Mask] = []
-        if frame.output is not None:  # boxes given from outside are published as given
+        if not frame.given:  # boxes given from outside are published as given
             instances = replace(instances, boxes=clip(instances.boxes, frame.width, frame.height))
-        if options.masks and frame.output is not None and frame.placement is not None:
+        if options.masks and not frame.given and frame.output and frame.placement:
             output, row = frame.output
             masks = self._detect.masks(output, row, frame.rows[kept], instances.boxes,
                                        frame.placement, frame.width, frame.height)
-            masks += triplet_masks(masks, triplets.human, triplets.object)
+            if isinstance(verdict, RelationVerdict):
+                masks += relation_masks(
+                    verdict._replace(human=triplets.human, object=triplets.object),
+                    output.prototypes[row], instances, frame.width, frame.height,
+                    frame.placement)
+            else:
+                masks += triplet_masks(masks, triplets.human, triplets.object)
         return Scene(frame.width, frame.height, prompts.vocabulary, instances, triplets,
                      tuple(masks), self.model_id, prompts.version, pairs.dropped)

@@ -21,7 +21,7 @@ the store has something: a start without engines costs a look at a directory.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from hoi_perception.runtime.bundle import Bundle
 from hoi_perception.runtime.cuda_graphs import replayed
@@ -35,12 +35,11 @@ from hoi_perception.runtime.engines.store import EngineStore
 from hoi_perception.runtime.graphs import (
     detector_graph,
     detector_size,
-    frame_buckets,
     Graph,
-    interaction_graph,
+    head_buckets,
 )
-from hoi_perception.runtime.interact_stage import bucket_name, InteractStage
-from hoi_perception.runtime.prompts import padded_objects
+from hoi_perception.runtime.interact_stage import InteractStage
+from hoi_perception.runtime.relation_stage import RelationStage
 import numpy as np
 import torch
 
@@ -127,7 +126,7 @@ class StageEngines:
 
     bundle: Bundle
     detect: DetectStage
-    interact: InteractStage
+    interact: Union[InteractStage, RelationStage]
     rows: int
     recorded: Callable[[], Recorded] = dict
     _warnings: Dict[str, None] = field(default_factory=dict)
@@ -161,14 +160,10 @@ class StageEngines:
         yield _Slot('detector', f'batch1-{height}x{width}', True,
                     lambda: detector_graph(self.bundle, self.detect.network, device),
                     self.detect.engines)
-        objects = padded_objects(len(self.bundle.spec.vocabulary.objects))
         for rows in sorted(self.bundle.spec.buckets.rows):
-            for sizes in frame_buckets(self.bundle):
-                yield _Slot(
-                    f'interaction/{self.interact.name}', bucket_name(1, *sizes, rows, objects),
-                    rows == self.rows,
-                    lambda sizes=(*sizes, rows): interaction_graph(  # type: ignore[misc]
-                        self.bundle, self.interact, 1, *sizes), self.interact.engines)
+            for bucket in head_buckets(self.bundle, self.interact, 1, rows):
+                yield _Slot(self.interact.title, bucket.name, rows == self.rows, bucket.make,
+                            self.interact.engines)
 
     def _equip(self, slot: _Slot, store: EngineStore, options: EngineOptions,
                build: bool) -> InUse:

@@ -1,0 +1,272 @@
+# Copyright 2026 The hoi_perception authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Heads that predict relations as a set (Seg2HOI): from a frame's instances to triplets with masks.
+
+Nothing is enumerated: each instance says which other one it has to do with, so there is one bucket
+of pairs, none. The trunk is the bundle's detector, of whose outputs the head reads queries and the
+pixel embedding; a frame passes it once. Boxes given from outside take the query of the detected
+instance of their class that they overlap best (IoU >= 0.5); one without has an empty query, and
+can still be what somebody else has to do with.
+"""
+
+from typing import cast, List, NamedTuple, Optional, Tuple, Union
+
+from hoi_perception.core.boxes import iou
+from hoi_perception.core.errors import BundleError, HoiError
+from hoi_perception.core.masks import mask_within
+from hoi_perception.core.scene import Instances, Mask, MaskKind, NONE
+from hoi_perception.core.scoring import detector_prior, ScoringRule, top_triplets
+from hoi_perception.networks.seg2hoi import (
+    rows_of,
+    Seg2Hoi,
+    Seg2HoiConfig,
+    Seg2HoiInputs,
+)
+from hoi_perception.networks.seg2hoi_instances import object_labels, resolve
+from hoi_perception.runtime.bundle import Bundle
+from hoi_perception.runtime.detect_stage import Found
+from hoi_perception.runtime.engine_stage import EngineStage
+from hoi_perception.runtime.interact_stage import InteractStage, MAX_TRIPLETS
+from hoi_perception.runtime.loading import fill_weights, load_clip
+from hoi_perception.runtime.pair_batch import PairBatch
+from hoi_perception.runtime.preprocess import Placement
+from hoi_perception.runtime.prompts import PromptSet
+import numpy as np
+import torch
+from torch import nn, Tensor
+
+LEAST_IOU = 0.5
+
+
+class RelationInputs(NamedTuple):
+    """
+    Everything that a frame's triplets depend on; only the weights are left out.
+
+    queries to box_mask: see `PairBatch`; boxes in pixels of the trunk's image. pixels:
+    (B, M, h, w) pixel embedding. rows, validity: see `PromptSet`. exponents: (2,) float32, powers
+    of the detector's scores of human and object.
+    """
+
+    queries: Tensor
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    box_mask: Tensor
+    pixels: Tensor
+    rows: Tensor
+    validity: Tensor
+    exponents: Tensor
+
+
+class RelationRanked(NamedTuple):
+    """
+    Best entries: scores, pair, row (B, K), and embeddings of their masks (B, K, M + 1).
+
+    pair: human * n + object, indices into the n instances. A pair may stand there twice with one
+    row, told by the person and by the object.
+    """
+
+    scores: Tensor
+    pair: Tensor
+    row: Tensor
+    union: Tensor
+    intersection: Tensor
+
+
+class RelationVerdict(NamedTuple):
+    """
+    Best first triplets of one image on the host.
+
+    human, object: (T,) instance indices. verb: (T,) index. scores: (T,). union, intersection:
+    (T, M + 1) embeddings of their masks, on the device.
+    """
+
+    human: np.ndarray
+    object: np.ndarray
+    verb: np.ndarray
+    scores: np.ndarray
+    union: Tensor
+    intersection: Tensor
+
+
+class RelationModule(nn.Module):
+    """Seg2HOI from instances to ranked triplets; size: (height, width) of the trunk's image."""
+
+    inputs = RelationInputs._fields
+    size: Tensor
+
+    def __init__(self, network: Seg2Hoi, size: Tuple[int, int]) -> None:
+        super().__init__()
+        self.network, self.count = network, MAX_TRIPLETS
+        height, width = size
+        self.register_buffer('size', torch.tensor([width, height, width, height]).float(),
+                             persistent=False)
+
+    def forward(self, *tensors: Tensor) -> Tuple[Tensor, ...]:
+        """Return the fields of `RelationRanked`."""
+        x = RelationInputs(*tensors)
+        inputs = Seg2HoiInputs(x.queries, x.boxes / self.size, x.scores, x.labels, x.box_mask,
+                               x.pixels)
+        chosen, relations = self.network(inputs)
+        last = relations[-1]
+        pairs = resolve(inputs, chosen, last, self.network.config.human)
+        labels = object_labels(inputs, pairs)
+        logits = self.network.verb_logits(last.features, x.rows).float()
+        probabilities = logits.sigmoid() * x.validity.T[labels]
+        rule = ScoringRule(False, 1.0, x.exponents[0], x.exponents[1])
+        prior = pairs.prior * detector_prior(rows_of(x.scores, pairs.human),
+                                             rows_of(x.scores, pairs.object), rule)
+        best = top_triplets(probabilities, prior, pairs.prior > 0, self.count)
+        code = pairs.human * x.boxes.shape[1] + pairs.object
+        return (best.scores, rows_of(code, best.pair), best.row,
+                rows_of(last.union, best.pair), rows_of(last.intersection, best.pair))
+
+
+def relation_bucket(x: RelationInputs) -> str:
+    """Return the name of the inputs' shapes."""
+    return relation_bucket_name(len(x.boxes), x.boxes.shape[1], *x.validity.shape)
+
+
+def relation_bucket_name(batch: int, instances: int, rows: int, objects: int) -> str:
+    """Return the name of the shapes that an engine is built for."""
+    return f'batch{batch}-instances{instances}-rows{rows}-objects{objects}'
+
+
+class RelationStage(EngineStage):
+    """A set-prediction head of the bundle, and CLIP for the text of its verbs."""
+
+    module: RelationModule
+    after_detector = False
+
+    def __init__(self, bundle: Bundle, head: str, device: torch.device) -> None:
+        self.name, self.device, self.spec = head, device, bundle.spec.heads[head]
+        self.clip, self.trunk = load_clip(bundle, device)
+        image = bundle.spec.detector.preprocessing
+        if image.resize == 'shortest_edge':
+            raise BundleError(f'{bundle.path}: head {head} needs network images of one size, so '
+                              'the detector must resize by stretch or letterbox.')
+        config = Seg2HoiConfig.from_mapping(self.spec.config)
+        vocabulary = bundle.spec.core_vocabulary()
+        found = config.classes, config.human, config.embed_dim
+        expected = len(vocabulary.objects), vocabulary.human, self.trunk.embed_dim
+        if found != expected:
+            raise BundleError(f'{bundle.path}: head {head} was made for (classes, human, text '
+                              f'length) {found}, the bundle has {expected}.')
+        self.network = Seg2Hoi(config)
+        fill_weights(self.network, bundle, f'heads/{head}.safetensors')
+        self.network.requires_grad_(False).eval()
+        super().__init__(f'interaction/{head}', RelationModule(
+            self.network, (image.height, image.width)).eval().to(device))
+        self._exponents: Tuple[Tuple[float, float], Tensor] = ((-1.0, -1.0), torch.zeros(2))
+
+    @property
+    def query_dim(self) -> int:
+        """Length of the detector queries that the head reads."""
+        return self.network.config.query_dim
+
+    def check_trunk(self, bundle: Bundle, detector: nn.Module) -> None:
+        """Raise `BundleError` unless the detector gives the pixel embedding it was made for."""
+        found = int(cast(int, detector.pixel_dim))
+        if found != self.network.config.pixel_dim:
+            raise BundleError(f'{bundle.path}: head {self.name} reads a pixel embedding of '
+                              f'{self.network.config.pixel_dim} channels, the detector gives '
+                              f'{found}: they were not trained together.')
+
+    def inputs(self, batch: PairBatch, pixels: Tensor, prompts: PromptSet,
+               exponents: Tuple[float, float]) -> RelationInputs:
+        """Return the inputs of one call, all on the device."""
+        if self._exponents[0] != exponents:
+            self._exponents = exponents, torch.tensor(exponents, device=self.device)
+        return RelationInputs(batch.queries, batch.boxes, batch.scores, batch.labels,
+                              batch.box_mask, pixels, prompts.embeddings, prompts.validity,
+                              self._exponents[1])
+
+    def rank(self, x: RelationInputs) -> RelationRanked:
+        """Return the best (pair, phrase) entries of every image, on the device."""
+        return RelationRanked(*self._call(relation_bucket(x), tuple(x)))
+
+    def verdicts(self, ranked: RelationRanked, prompts: PromptSet, threshold: float, count: int,
+                 instances: int, wanted: Optional[np.ndarray] = None) -> List[RelationVerdict]:
+        """
+        Copy the entries to the host (one synchronisation), keep the `count` best if valid.
+
+        instances: places that `pair` counts with. wanted: (verbs,) bool, those to keep; None =
+        all. What both branches tell counts once, with the better score.
+        """
+        host = torch.stack([ranked.scores.double(), ranked.pair.double(), ranked.row.double()]
+                           ).cpu().numpy()
+        if not np.isfinite(host[0]).all():
+            raise HoiError('the interaction head returned NaN or infinity: its weights or the '
+                           'device are at fault; check the bundle with `hoi bundle verify`.')
+        pair, verb = host[1].astype(np.int64), prompts.verb_of_row[host[2].astype(np.int64)]
+        good = (host[0] > 0) & (host[0] >= threshold) & (verb != NONE)
+        if wanted is not None:
+            good &= wanted[verb]
+        result = []
+        for i in range(len(good)):
+            rows = np.flatnonzero(good[i])
+            _, first = np.unique(pair[i, rows] * len(prompts.vocabulary.verbs) + verb[i, rows],
+                                 return_index=True)
+            rows = rows[np.sort(first)[:count]]  # entries are sorted: the first is the best
+            at = torch.from_numpy(rows).to(ranked.union.device)
+            result.append(RelationVerdict(
+                pair[i, rows] // instances, pair[i, rows] % instances, verb[i, rows],
+                host[0, i, rows], ranked.union[i, at], ranked.intersection[i, at]))
+        return result
+
+
+def queries_for(given: Instances, found: Found) -> np.ndarray:
+    """Return (N,) the detector row whose query stands for each given box, `NONE` without one."""
+    if not len(found.instances) or not len(given):
+        return np.full(len(given), NONE)
+    overlap = iou(given.boxes, found.instances.boxes)
+    overlap = overlap * (given.labels[:, None] == found.instances.labels[None])
+    best = overlap.argmax(1)
+    return np.where(overlap.max(1) >= LEAST_IOU, found.rows[best], NONE)
+
+
+def relation_masks(verdict: RelationVerdict, pixels: Tensor, instances: Instances, width: int,
+                   height: int, placement: Placement) -> List[Mask]:
+    """
+    Return the union and intersection masks of a scene's triplets, cut to their two boxes.
+
+    pixels: (M, h, w) of the image. instances: those that human and object index. An empty
+    intersection is left out.
+    """
+    if not len(verdict.scores):
+        return []
+    first, second = instances.boxes[verdict.human], instances.boxes[verdict.object]
+    scale = placement.scale_x / placement.width, placement.scale_y / placement.height
+    offset = placement.offset_x / placement.width, placement.offset_y / placement.height
+    embeddings = torch.stack([verdict.union, verdict.intersection])
+    grids = embeddings[..., :-1] @ pixels.flatten(1) + embeddings[..., -1:]
+    grids = grids.view(*grids.shape[:2], *pixels.shape[1:]).float().cpu()
+    result: List[Mask] = []
+    for kind, logits in zip((MaskKind.UNION, MaskKind.INTERSECTION), grids.numpy()):
+        for owner, (grid, boxes) in enumerate(zip(logits, zip(first, second))):
+            mask = mask_within(kind, owner, grid, boxes, width, height, scale, offset)
+            if mask is not None and (kind == MaskKind.UNION or mask.bitmap.any()):
+                result.append(mask)
+    return result
+
+
+def load_stage(bundle: Bundle, head: str,
+               device: torch.device) -> Union[InteractStage, RelationStage]:
+    """Return the stage of a head, by its kind. Raises `BundleError`."""
+    spec = bundle.spec.heads.get(head)
+    if spec is not None and spec.kind == 'seg2hoi':
+        return RelationStage(bundle, head, device)
+    return InteractStage(bundle, head, device)
