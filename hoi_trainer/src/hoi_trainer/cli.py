@@ -90,6 +90,50 @@ def bundle(directory: Path = typer.Argument(..., help='the bundle'),
 
 
 @evaluate.command()
+def defr(weights: Path = typer.Argument(..., help='what `fit` wrote (safetensors)'),
+         bundle: Path = typer.Argument(..., help='the bundle whose CLIP was fine-tuned'),
+         data: Path = typer.Argument(..., help='directory with train/ and test/'),
+         cache: Path = typer.Option(..., help='directory for detections and small images'),
+         readout: str = typer.Option('mask-1', help='mask-1, mask-2, ... or ave-pool'),
+         output: Optional[Path] = typer.Option(None, help='JSON file for the metrics'),
+         limit: Optional[int] = typer.Option(
+             None, help='training images that were used; they tell which classes are few-shot'),
+         ) -> None:
+    """Report what an image classifier tells of whole images and of the detector's pairs."""
+    from hoi_trainer.image_classification.evaluate import evaluate_classifier
+    from hoi_trainer.image_classification.transfer import evaluate_transfer
+    images = evaluate_classifier(weights, bundle, data / 'test', data / 'train', cache, limit)
+    pairs = evaluate_transfer(weights, bundle, data / 'test', cache, readout)
+    _report({**{f'image_{name}': value for name, value in images.items()}, **pairs}, output)
+
+
+@app.command('fit-exponents')
+def fit_exponents(
+        weights: Path = typer.Argument(..., help='image classifier written by `fit`; the '
+                                                 'exponents are kept in it'),
+        bundle: Path = typer.Argument(..., help='the bundle whose CLIP was fine-tuned'),
+        data: Path = typer.Argument(..., help='directory of the validation split'),
+        cache: Path = typer.Option(..., help='directory for detections and small images'),
+        limit: Optional[int] = typer.Option(None, help='only the first images')) -> None:
+    """Fit the powers of the detector's scores with which pairs are ranked best."""
+    from hoi_trainer.image_classification.transfer import fit_weights
+    human, thing = fit_weights(weights, bundle, data, cache, limit)
+    typer.echo(f'human {human:g}, object {thing:g}')
+
+
+@evaluate.command()
+def quadruplets(
+        directory: Path = typer.Argument(..., help='the bundle'),
+        data: Path = typer.Argument(..., help='directory of a synthetic split'),
+        output: Optional[Path] = typer.Option(None, help='JSON file for the metrics'),
+        head: Optional[str] = typer.Option(None, help='interaction head [the first]'),
+        limit: Optional[int] = typer.Option(None, help='only the first scenes')) -> None:
+    """Report triplet mAP by boxes, by instance masks and by union masks, and how they fit."""
+    from hoi_trainer.set_prediction.quadruplets import evaluate_quadruplets
+    _report(evaluate_quadruplets(directory, data, head, limit), output)
+
+
+@evaluate.command()
 def baselines(data: Path = typer.Argument(..., help='directory with train/, val/ and test/'),
               detector: Path = typer.Argument(
                   ..., help='detector weights that the classifier of crops starts from'),
@@ -115,14 +159,28 @@ def compare_heads(
                                        output=output)))
 
 
+@app.command('compare-defr')
+def compare_defr(
+        config: Path = typer.Argument(..., help='YAML of the grid'),
+        data: Optional[str] = typer.Option(None, help='directory with train/, val/ and test/'),
+        runs: Optional[str] = typer.Option(None, help='directory of the runs'),
+        cache: Optional[str] = typer.Option(None, help='directory for detections and images'),
+        output: Optional[str] = typer.Option(None, help='JSON of the results'),
+) -> None:
+    """Train and compare image classifiers and what is read from them; resumable."""
+    from hoi_trainer.image_classification.compare import compare, read_comparison
+    typer.echo(compare(read_comparison(config, data=data, runs=runs, cache=cache,
+                                       output=output)))
+
+
 @app.command('export-synthetic')
 def export_synthetic(
         detector: Path = typer.Argument(..., help='detector weights written by `fit`'),
         clip: Path = typer.Argument(..., help='CLIP weights written by `fit`'),
         directory: Path = typer.Argument(..., help='the bundle, e.g. models/synthetic_tiny'),
         metrics: List[Path] = typer.Option([], help='JSON written by `evaluate`; repeatable'),
-        head: List[str] = typer.Option([], help='NAME=WEIGHTS of a trained LAIN head; the first '
-                                                'one is the default; repeatable'),
+        head: List[str] = typer.Option([], help='NAME=WEIGHTS of a trained LAIN or DEFR head; the '
+                                                'first one is the default; repeatable'),
 ) -> None:
     """Assemble the bundle that ships with the project."""
     from hoi_trainer import export_synthetic as module
@@ -156,6 +214,18 @@ def check(path: Path = typer.Argument(..., help='annotation file, or directory o
     print_check(found, typer.echo, limit)
     if not found.clean:
         raise typer.Exit(2)
+
+
+@data.command()
+def masks(directory: Path = typer.Argument(..., help='the bundle whose detector makes the masks'),
+          path: Path = typer.Argument(..., help='directory of `synth`, or annotation file'),
+          output: Path = typer.Argument(..., help='directory of the report'),
+          cache: Path = typer.Option(Path('data/cache'), help='directory of cached outputs'),
+          images: Optional[Path] = typer.Option(None, help='directory of the photos'),
+          limit: Optional[int] = typer.Option(None, min=1, help='only the first images')) -> None:
+    """Audit the masks that Seg2HOI would learn from: figures, pictures, comparison if exact."""
+    from hoi_trainer.set_prediction.audit import audit_masks
+    _report(audit_masks(directory, path, output, cache, limit, images), None)
 
 
 @app.command('import-lain')

@@ -75,12 +75,11 @@ class HeadBatch(NamedTuple):
     index: Tensor
 
 
-def truth_of(dataset: HoiDataset, bundle: Bundle, unseen: np.ndarray) -> Truth:
+def known_verbs(dataset: HoiDataset, bundle: Bundle) -> np.ndarray:
     """
-    Return the annotated pairs with the vocabulary's verb indices, without the unseen classes.
+    Return (verbs,) int64: the bundle's index of each verb of the data set.
 
-    unseen: (U,) int64 HOI classes. Raises `HoiError` where a verb of the data set is not in the
-    bundle's vocabulary.
+    Raises `HoiError` where one of them is not in the bundle's vocabulary.
     """
     known = bundle.spec.core_vocabulary().verb_names
     missing = [name for name in dataset.names.verbs if name not in known]
@@ -88,7 +87,16 @@ def truth_of(dataset: HoiDataset, bundle: Bundle, unseen: np.ndarray) -> Truth:
         raise HoiError(f'the data set has the verb {missing[0]!r}, which is not among the '
                        f'{len(known)} of bundle {bundle.spec.name}: choose the bundle made for '
                        'this data set.')
-    verb_of = np.array([known.index(name) for name in dataset.names.verbs])
+    return np.array([known.index(name) for name in dataset.names.verbs])
+
+
+def truth_of(dataset: HoiDataset, bundle: Bundle, unseen: np.ndarray) -> Truth:
+    """
+    Return the annotated pairs with the vocabulary's verb indices, without the unseen classes.
+
+    unseen: (U,) int64 HOI classes. Raises `HoiError` as `known_verbs`.
+    """
+    verb_of = known_verbs(dataset, bundle)
     table = dataset.names.class_table()
     kept = [~np.isin(table[record.verbs, record.objects], unseen) for record in dataset.records]
     count, most = len(kept), max(max(int(k.sum()) for k in kept), 1)

@@ -44,6 +44,8 @@ SAMPLED_IMAGES = 8
 
 Layout = Dict[str, Tuple[str, Tuple[int, ...]]]
 """Data type and shape of a row by name of the array."""
+Rows = Callable[[list, int], Dict[str, np.ndarray]]
+"""Arrays of a chunk from its images and the index of the first of them."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +104,11 @@ def cached_detections(bundle: Bundle, dataset: HoiDataset, directory: Path, slot
     Raises `HoiError` where the data set is empty or the detector returns NaN.
     """
     spec = bundle.spec
-    key = _key('detections', dataset_key(dataset), spec.files['detector.safetensors'],
+    key = cache_key('detections', dataset_key(dataset), spec.files['detector.safetensors'],
                spec.detector.model_dump_json(), spec.thresholds.instance, spec.thresholds.nms_iou,
                spec.vocabulary.objects, slots)
     work = _Detecting(bundle, slots, torch.device(device))
-    arrays = _filled(directory / key, len(dataset.records), work.layout, dataset, work.rows)
+    arrays = filled(directory / key, len(dataset.records), work.layout, dataset, work.rows)
     return DetectionCache(**arrays)
 
 
@@ -121,15 +123,15 @@ def cached_images(bundle: Bundle, dataset: HoiDataset, directory: Path) -> np.nd
     if bundle.spec.clip.after_detector:
         resizes.insert(0, ImageTransform(bundle.spec.detector.preprocessing, device).resize)
 
-    def rows(images: list) -> Dict[str, np.ndarray]:
+    def rows(images: list, first: int) -> Dict[str, np.ndarray]:
         for resize in resizes:
             images = [resize(image) for image in images]
         return {'images': np.stack(images).transpose(0, 3, 1, 2)}
 
-    key = _key('images', dataset_key(dataset), spec.model_dump_json(), len(resizes) == 2
+    key = cache_key('images', dataset_key(dataset), spec.model_dump_json(), len(resizes) == 2
                and bundle.spec.detector.preprocessing.model_dump_json())
     layout = {'images': ('uint8', (3, spec.height, spec.width))}
-    return _filled(directory / key, len(dataset.records), layout, dataset, rows)['images']
+    return filled(directory / key, len(dataset.records), layout, dataset, rows)['images']
 
 
 class _Detecting:
@@ -146,7 +148,7 @@ class _Detecting:
             'queries': ('float16', (total, self._stage.query_dim))}
 
     @torch.inference_mode()
-    def rows(self, images: list) -> Dict[str, np.ndarray]:
+    def rows(self, images: list, first: int) -> Dict[str, np.ndarray]:
         """Return the arrays of a chunk."""
         transform = self._stage.transform
         inputs = self._stage.prepare([transform.resize(image) for image in images])
@@ -172,12 +174,13 @@ def _host(tensor: Tensor) -> np.ndarray:
     return tensor.float().cpu().numpy()
 
 
-def _key(kind: str, *parts: object) -> str:
+def cache_key(kind: str, *parts: object) -> str:
+    """Return a directory's name that tells what the cache was made from."""
     return f'{kind}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}'
 
 
-def _filled(path: Path, count: int, layout: Layout, dataset: HoiDataset,
-            rows: Callable[[list], Dict[str, np.ndarray]]) -> Dict[str, np.ndarray]:
+def filled(path: Path, count: int, layout: Layout, dataset: HoiDataset,
+           rows: Rows) -> Dict[str, np.ndarray]:
     """Return the arrays at `path`; one process fills them, others wait for it."""
     if count == 0:
         raise HoiError('the data set has no images: nothing can be detected.')
@@ -192,7 +195,7 @@ def _filled(path: Path, count: int, layout: Layout, dataset: HoiDataset,
 
 
 def _fill(path: Path, count: int, layout: Layout, dataset: HoiDataset,
-          rows: Callable[[list], Dict[str, np.ndarray]]) -> None:
+          rows: Rows) -> None:
     """Fill what is missing chunk by chunk beside `path`, then give it its name."""
     part = path.with_name(f'{path.name}.part')
     part.mkdir(exist_ok=True)
@@ -206,7 +209,7 @@ def _fill(path: Path, count: int, layout: Layout, dataset: HoiDataset,
     for start in range(done, count, CHUNK):
         stop = min(start + CHUNK, count)
         images = [check_rgb(dataset.image(i)) for i in range(start, stop)]
-        for name, values in rows(images).items():
+        for name, values in rows(images, start).items():
             arrays[name][start:stop] = values
             arrays[name].flush()
         _write_whole(counter, str(stop))

@@ -1,0 +1,195 @@
+# Copyright 2026 The hoi_perception authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Seg2HOI trains from the shipped configuration, writes its head, and is measured."""
+
+import json
+from pathlib import Path
+
+from hoi_perception.networks.seg_trunk import SegTrunk
+from hoi_perception.runtime.bundle import Bundle, default_bundle_path
+from hoi_perception.runtime.detect_stage import DetectStage
+from hoi_perception.runtime.pipeline import HoiPipeline
+from hoi_trainer.cli import main
+from hoi_trainer.export_synthetic import read_head
+from hoi_trainer.interaction.sources import open_dataset
+from hoi_trainer.set_prediction.data import SetSplit, verb_targets
+from hoi_trainer.set_prediction.module import Seg2HoiModule
+from hoi_trainer.set_prediction.targets import pair_targets
+from hoi_trainer.set_prediction.trunk_cache import placements_of
+from hoi_trainer.synthetic import generate
+import numpy as np
+import pytest
+import torch
+import yaml
+
+SHIPPED = Path(__file__).resolve().parents[2] / 'configs/synthetic/seg2hoi.yaml'
+
+
+@pytest.fixture(name='scenes', scope='module')
+def _scenes(tmp_path_factory):
+    torch.set_num_threads(1)
+    directory = tmp_path_factory.mktemp('scenes')
+    generate('train', 10, directory / 'train', 1)
+    generate('val', 4, directory / 'val', 1)
+    return directory
+
+
+@pytest.fixture(name='split', scope='module')
+def _split(scenes):
+    return SetSplit(Bundle.open(default_bundle_path()), open_dataset(scenes / 'train'),
+                    scenes / 'cache')
+
+
+@pytest.fixture(name='trained', scope='module')
+def _trained(scenes):
+    """Return the directory of a short run of the shipped configuration with small sizes."""
+    directory = scenes / 'run'
+    assert main(['fit', '-c', str(_config(scenes, directory))]) == 0
+    return directory
+
+
+def _config(scenes, directory, samples=8, **model):
+    config = yaml.safe_load(SHIPPED.read_text())
+    config['model']['init_args'].update(bundle=str(default_bundle_path()), layers=2, width=16,
+                                        heads=2, ffn=16, **model)
+    config['model']['init_args']['points']['points'] = 32
+    config['data']['init_args'].update(
+        bundle=str(default_bundle_path()), train=str(scenes / 'train'), val=str(scenes / 'val'),
+        cache=str(scenes / 'cache'), batch_size=4)
+    config['trainer'].update(default_root_dir=str(directory), log_every_n_steps=1,
+                             enable_progress_bar=False, enable_model_summary=False)
+    config['budget'] = {'samples': samples}
+    config['write']['path'] = str(directory / 'seg2hoi.safetensors')
+    config['checkpoint'].update(dirpath=str(directory), every_n_train_steps=1)
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / 'seg2hoi.yaml'
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def _curve(directory):
+    return (directory / 'curves.csv').read_text()
+
+
+def test_a_run_logs_terms_and_metrics_and_a_seed_repeats_it(scenes, trained):
+    again = _config(scenes, scenes / 'again')
+    assert main(['fit', '-c', str(again)]) == 0
+    curve = _curve(trained)
+    assert curve == _curve(scenes / 'again')
+    assert all(name in curve for name in ('train/union_dice', 'val/map', 'val/map_boxes',
+                                          'val/union_iou'))
+
+
+def test_an_interrupted_run_goes_on_to_the_same_end(scenes, trained):
+    directory = scenes / 'resumed'
+    path = str(_config(scenes, directory))
+    assert main(['fit', '-c', path, '--trainer.max_steps', '1']) == 0
+    (directory / 'seg2hoi.safetensors').unlink()
+    assert torch.load(directory / 'last.ckpt', weights_only=False)['global_step'] == 1
+    assert main(['fit', '-c', path]) == 0
+    first, second = (read_head(run / 'seg2hoi.safetensors')[1] for run in (trained, directory))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_trunk_is_in_no_checkpoint_and_learns_nothing(scenes, trained, split):
+    bundle = Bundle.open(default_bundle_path())
+    network = DetectStage(bundle, torch.device('cpu')).network
+    assert isinstance(network, SegTrunk) and not network.training
+    assert not any(p.requires_grad for p in network.parameters())
+    names = torch.load(trained / 'last.ckpt', weights_only=False)['state_dict']
+    assert names and all(name.startswith('network.') for name in names)
+    module = Seg2HoiModule(str(default_bundle_path()), layers=1, width=16, heads=2, ffn=16)
+    batch = split.batch(torch.arange(2), torch.device('cpu'))
+    before = [value.clone() for value in network.state_dict().values()]
+    module.train()
+    chosen, layers = module(batch)
+    sum(part.sum() for part in layers[-1]).backward()
+    assert not batch.inputs.pixels.requires_grad
+    assert all(torch.equal(*pair) for pair in zip(before, network.state_dict().values()))
+
+
+@pytest.mark.parametrize('changes', [{'relation': False}, {'masks': False}, {'image': False},
+                                     {'text': 'random'}])
+def test_ablations_are_settings(split, changes):
+    module = Seg2HoiModule(str(default_bundle_path()), layers=1, width=16, heads=2, ffn=16,
+                           **changes)
+    batch, rows = split.batch(torch.arange(3), torch.device('cpu')), module.training_rows
+    module.train()
+    chosen, layers = module(batch)
+    terms = module.criterion(
+        batch.inputs, chosen, layers,
+        [module.network.verb_logits(part.features, rows.embeddings) for part in layers],
+        batch.targets, verb_targets(batch.targets, rows), batch.masks)
+    assert ('union' in terms) == module.criterion.masks
+    sum(terms.values()).backward()
+    usual = Seg2HoiModule(str(default_bundle_path()), layers=1, width=16, heads=2, ffn=16)
+    assert torch.equal(rows.embeddings, usual.rows.embeddings) == ('text' not in changes)
+    assert module.network_config['config']['relation'] == changes.get('relation', True)
+
+
+def test_most_annotated_pairs_have_masks_that_fit_their_boxes(split):
+    mask, flags = split.targets.mask, torch.from_numpy(np.array(split.trunk.flags))
+    assert (flags[..., 0] & mask).sum() > 0.7 * mask.sum()
+    batch = split.batch(torch.arange(10), torch.device('cpu'))
+    union = batch.masks.union
+    assert (union.any((-1, -2)) == batch.masks.valid_union).all()
+    assert not (batch.masks.intersection & ~union).sum() > 0.5 * batch.masks.intersection.sum()
+    assert batch.inputs.mask.sum(1).min() > 1 and batch.inputs.boxes.max() <= 1.01
+
+
+def test_pairs_held_back_keep_their_row_and_are_masked(split):
+    bundle, dataset = Bundle.open(default_bundle_path()), split.dataset
+    unseen = np.arange(0, len(dataset.names.combinations), 2)
+    seen = pair_targets(dataset, bundle, placements_of(dataset, bundle), unseen)
+    assert seen.mask.shape == split.targets.mask.shape
+    assert 0 < seen.mask.sum() < split.targets.mask.sum()
+    assert torch.equal(seen.humans, split.targets.humans) and not (
+        seen.verbs & ~split.targets.verbs).any()
+
+
+def test_the_head_goes_into_a_bundle_and_its_quadruplets_are_measured(scenes, trained, tmp_path,
+                                                                      capsys):
+    source = default_bundle_path()
+    assert main(['export-synthetic', str(source / 'detector.safetensors'),
+                 str(source / 'clip.safetensors'), str(tmp_path / 'bundle'), '--head',
+                 f'seg2hoi={trained / "seg2hoi.safetensors"}']) == 0
+    spec = Bundle.open(tmp_path / 'bundle').spec.heads['seg2hoi']
+    assert spec.kind == 'seg2hoi' and spec.activation == 'sigmoid'
+    assert HoiPipeline(tmp_path / 'bundle', 'cpu').head == 'seg2hoi'
+    for head in ('seg2hoi', 'defr'):
+        assert main(['evaluate', 'quadruplets', str(tmp_path / 'bundle'), str(scenes / 'val'),
+                     '--head', head, '--output', str(tmp_path / 'figures.json')]) == 0
+        figures = json.loads((tmp_path / 'figures.json').read_text())
+        assert figures['head'] == head and figures['pairs'] > 3
+        assert all(0 <= figures[name] <= 1 for name in ('box_map', 'mask_map', 'union_map'))
+    assert figures['union_iou'] > 0.6 and figures['pairs_found'] > 0  # from instance masks
+
+
+def test_the_audit_counts_compares_and_draws(scenes, split, tmp_path, capsys):
+    assert main(['data', 'masks', str(default_bundle_path()), str(scenes / 'train'),
+                 str(tmp_path / 'audit'), '--cache', str(scenes / 'cache')]) == 0
+    report = json.loads((tmp_path / 'audit/masks.json').read_text())
+    assert report['pairs'] == int(split.targets.mask.sum()) and report['valid_union'] > 0.7
+    assert report['box_iou'] > 0.7 and report['union_iou_with_exact_masks'] > 0.7
+    assert len(list((tmp_path / 'audit').glob('*.jpg'))) == len(report['pictures']) > 3
+    assert 'contact_band' in (tmp_path / 'audit/masks.md').read_text()
+
+
+def test_a_bundle_without_masks_and_data_without_pairs_end_in_a_sentence(scenes, tmp_path,
+                                                                         capsys):
+    assert main(['data', 'masks', str(default_bundle_path()), str(tmp_path), str(tmp_path),
+                 '--cache', str(scenes / 'cache')]) == 2
+    assert 'hoi-trainer synth' in capsys.readouterr().err
+
