@@ -26,6 +26,7 @@ from hoi_perception.core.errors import BundleError
 from hoi_perception.networks.clip import ClipTrunk
 from hoi_perception.networks.lain import Lain, LainConfig, LainInputs
 from hoi_perception.networks.region_readout import RegionReadout
+from hoi_perception.networks.rmlr import Rmlr, RmlrConfig
 from hoi_perception.runtime.bundle import Bundle, HeadSpec
 from hoi_perception.runtime.loading import fill_weights
 from hoi_perception.runtime.pair_batch import PairBatch
@@ -112,8 +113,25 @@ class LainHead(PairHead):
             batch.human, batch.object, batch.mask, object_embeddings))
 
 
+class RmlrHead(PairHead):
+    """RmLR; patches are encoded once, pairs look at them. Language is left behind in training."""
+
+    reads = ('boxes', 'queries', 'human', 'object')
+
+    def __init__(self, trunk: ClipTrunk, config: Dict) -> None:
+        settings = RmlrConfig.from_mapping(config)
+        super().__init__(trunk, Rmlr(trunk, settings))
+        self.query_dim = settings.query_dim
+
+    def forward(self, images: Tensor, batch: PairBatch, object_embeddings: Tensor) -> Tensor:
+        """Return the features; see the base class."""
+        return self.network(LainInputs(
+            images, batch.boxes, batch.scores, batch.labels, batch.box_mask, batch.queries,
+            batch.human, batch.object, batch.mask, object_embeddings))
+
+
 HEADS: Dict[str, Callable[[ClipTrunk, Dict], PairHead]] = {
-    'region_readout': RegionReadoutHead, 'defr': DefrHead, 'lain': LainHead}
+    'region_readout': RegionReadoutHead, 'defr': DefrHead, 'lain': LainHead, 'rmlr': RmlrHead}
 
 
 def load_head(bundle: Bundle, name: str, trunk: ClipTrunk) -> PairHead:
