@@ -17,23 +17,24 @@
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Union
 
 from hoi_perception.core.errors import BundleError
 from hoi_perception.core.scoring import row_probabilities, ScoringRule
 from hoi_perception.networks.clip import ClipTrunk
 from hoi_perception.networks.lain import Lain, LainConfig
 from hoi_perception.networks.region_readout import RegionReadout
+from hoi_perception.networks.rmlr import Rmlr, RmlrConfig
 from hoi_trainer.interaction.class_and_boxes import ClassAndBoxes
 from hoi_trainer.interaction.data import HeadBatch
 from hoi_trainer.interaction.rows import PromptRows
 from hoi_trainer.training.weights import read_weights
 import torch
-from torch import Tensor
+from torch import nn, Tensor
 from torch.nn.attention import sdpa_kernel, SDPBackend
 
 
-def lain_logits(network: Lain, batch: HeadBatch, rows: PromptRows) -> Tensor:
+def lain_logits(network: Union[Lain, Rmlr], batch: HeadBatch, rows: PromptRows) -> Tensor:
     """Return (B, P, R) scaled cosines of pair features and prompts."""
     # On the CPU the fused attention is several times slower on so few tokens.
     on_cpu = batch.prior.device.type == 'cpu'
@@ -42,23 +43,31 @@ def lain_logits(network: Lain, batch: HeadBatch, rows: PromptRows) -> Tensor:
     return network.logit_scale.exp() * features @ rows.embeddings.T
 
 
-def trained_scores(weights: Path, trunk: ClipTrunk,
-                   rows: PromptRows) -> Callable[[HeadBatch], Tensor]:
-    """Return what scores batches with the head that `hoi-trainer fit` wrote."""
+def trained_network(weights: Path, trunk: ClipTrunk) -> nn.Module:
+    """Return the head that `hoi-trainer fit` wrote, in evaluation mode."""
     config, state = read_weights(weights)
     kinds = {'lain': lambda: Lain(trunk, LainConfig.from_mapping(config['config'])),
+             'rmlr': lambda: Rmlr(trunk, RmlrConfig.from_mapping(config['config'])),
              'class_and_boxes': lambda: ClassAndBoxes(**config['config'])}
     if config.get('kind') not in kinds:
         raise BundleError(f'{weights} holds {config.get("kind")!r}, expected the weights of an '
-                          'interaction head: lain or class_and_boxes.')
+                          f'interaction head: {", ".join(kinds)}.')
     network = kinds[config['kind']]().eval()
     network.load_state_dict(state)
+    return network
 
-    def score(batch: HeadBatch) -> Tensor:
-        if isinstance(network, Lain):
-            return lain_logits(network, batch, rows).sigmoid()
+
+def trained_scores(weights: Path, trunk: ClipTrunk,
+                   rows: PromptRows) -> Callable[[HeadBatch], Tensor]:
+    """Return what scores batches with the head that `hoi-trainer fit` wrote."""
+    return partial(network_scores, trained_network(weights, trunk), rows)
+
+
+def network_scores(network: nn.Module, rows: PromptRows, batch: HeadBatch) -> Tensor:
+    """Return the (B, P, R) probabilities of a trained head."""
+    if isinstance(network, ClassAndBoxes):
         return network(batch)[..., rows.verb_of_row].sigmoid()
-    return score
+    return lain_logits(network, batch, rows).sigmoid()
 
 
 def readout(trunk: ClipTrunk, temperature: float,
