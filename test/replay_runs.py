@@ -14,9 +14,10 @@
 
 """Replays of short bags with the tiny bundle, for the tests of `hoi_perception.replay`."""
 
-from bags import header, jpeg
+from bags import header, jpeg, NAN3
+from hoi_perception.replay.bag_reader import BagReader
 from hoi_perception.replay.bag_writer import BagWriter
-from hoi_perception.replay.message_types import COMPRESSED_IMAGE
+from hoi_perception.replay.message_types import COMPRESSED_IMAGE, INSTANCES
 from hoi_perception.replay.run import replay, ReplayOptions, Watch
 
 TOPIC = '/camera/image/compressed'
@@ -43,6 +44,24 @@ def still_bag(path, frames, storage='mcap', period_ns=100_000_000, stamps=None):
             stamp = divmod(time if stamps is None else stamps[i], 10**9)
             writer.write(TOPIC, COMPRESSED_IMAGE, time, writer.message(
                 COMPRESSED_IMAGE, header=header(writer, *stamp), format='jpeg', data=picture))
+    return path
+
+
+def write_boxes(path, frames, name, late_ns=0, missing=()):
+    """Add a topic of boxes with the stamps of a still bag, in a bag with its frames."""
+    source = still_bag(path.parent / 'frames', frames)
+    with BagWriter(path) as writer, BagReader(source) as reader:
+        for i, frame in enumerate(reader.frames()):
+            writer.write_serialized(TOPIC, frame.type, frame.log_time, frame.serialized)
+            if i not in missing:
+                person = writer.message(
+                    'hoi_msgs/msg/Instance', 1.0, 2.0, 90.0, 95.0, 0.9, 0, 'person', 41,
+                    NAN3, NAN3)
+                thing = writer.message(
+                    'hoi_msgs/msg/Instance', 5.0, 5.0, 60.0, 60.0, 0.8, 0, name, 42,
+                    NAN3, NAN3)
+                writer.write('/boxes', INSTANCES, frame.log_time + late_ns, writer.message(
+                    INSTANCES, header=header(writer, *frame.key), instances=[person, thing]))
     return path
 
 
