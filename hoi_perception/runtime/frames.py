@@ -16,12 +16,14 @@
 Camera frames of every common encoding to RGB pixels; no ROS and no OpenCV needed.
 
 Encodings follow `sensor_msgs/image_encodings.hpp` and REP-118; `yuv422` is UYVY and
-`yuv422_yuy2` YUYV, both ITU-R BT.601 in studio range as cameras and OpenCV have it. Bayer
-patterns name the first row then the second (`rggb`: red top left) and are interpolated bilinearly
-with mirrored borders. Sixteen-bit values are scaled to eight bits, 65535 becoming 255.
+`yuv422_yuy2` YUYV; `nv12` and `nv21` have height rows of luma, then height / 2 rows of chroma (u v
+or v u) for 2x2 pixels each, all of `step` bytes. All are ITU-R BT.601 in studio range as cameras
+and OpenCV have it. Bayer patterns name the first row then the second (`rggb`: red top left) and
+are interpolated bilinearly with mirrored borders. Sixteen-bit values are scaled to eight bits,
+65535 becoming 255.
 
 OpenCV does the arithmetic-heavy encodings when it is installed (`benchmarks/frame_conversion.py`
-has the measurement); the NumPy path gives the same pixels, within one level for yuv422.
+has the measurement); the NumPy path gives the same pixels, within one level for YUV.
 """
 
 from dataclasses import dataclass
@@ -44,12 +46,22 @@ MAX_PIXELS = 1 << 26
 
 @dataclass(frozen=True)
 class _Layout:
-    """How pixels of an encoding lie in memory, and the function that turns them into RGB."""
+    """
+    How pixels of an encoding lie in memory, and the function that turns them into RGB.
+
+    chroma_rows: rows of chroma follow those of luma, half as many.
+    """
 
     bytes_per_pixel: int
     to_rgb: Callable[[np.ndarray], np.ndarray]
     even_width: bool = False
     minimum: int = 1
+    chroma_rows: bool = False
+
+    def fits(self, width: int, height: int) -> bool:
+        """Return whether an image may have this size."""
+        return (min(width, height) >= self.minimum and not (self.even_width and width % 2)
+                and not (self.chroma_rows and height % 2))
 
 
 def decode_raw(encoding: str, width: int, height: int, step: int, data,
@@ -57,8 +69,8 @@ def decode_raw(encoding: str, width: int, height: int, step: int, data,
     """
     Return the pixels of a `sensor_msgs/Image` as (height, width, 3) contiguous uint8 RGB.
 
-    data: any bytes-like object of exactly step * height bytes. For rgb8 without row padding the
-    result shares its memory: treat it as read only.
+    data: any bytes-like object of exactly step * height bytes (nv12, nv21: half as many again).
+    For rgb8 without row padding the result shares its memory: treat it as read only.
     Raises `FrameError` of kind unknown_encoding, zero_size, step_too_small, size_mismatch or
     odd_size; nothing is read beyond the data and nothing is guessed.
     """
@@ -77,15 +89,17 @@ def decode_raw(encoding: str, width: int, height: int, step: int, data,
             f'image step is {step} bytes, but a row of {width} {encoding} pixels takes {row}: '
             'the publisher fills the message wrongly.'))
     pixels = np.frombuffer(data, np.uint8) if len(data) else np.zeros(0, np.uint8)
-    if pixels.size != step * height:
+    lines = height + height // 2 if layout.chroma_rows else height
+    if pixels.size != step * lines:
         raise FrameError('size_mismatch', (
-            f'image data has {pixels.size} bytes, expected step {step} * height {height} = '
-            f'{step * height}: the publisher fills the message wrongly.'))
-    if (layout.even_width and width % 2) or min(width, height) < layout.minimum:
+            f'image data has {pixels.size} bytes, expected step {step} * '
+            f'{"rows" if layout.chroma_rows else "height"} {lines} = {step * lines}: the '
+            'publisher fills the message wrongly.'))
+    if not layout.fits(width, height):
         raise FrameError('odd_size', (
-            f'image of {width}x{height} pixels cannot be {encoding}: '
-            'yuv422 pairs pixels in a row (even width), bayer needs at least 2x2.'))
-    rows = pixels.reshape(height, step)[:, :row]
+            f'image of {width}x{height} pixels cannot be {encoding}: yuv422 pairs pixels in a row '
+            '(even width), nv12 and nv21 in both directions, bayer needs at least 2x2.'))
+    rows = pixels.reshape(lines, step)[:, :row]
     if layout.bytes_per_pixel > 1:
         rows = np.ascontiguousarray(rows).reshape(height, width, layout.bytes_per_pixel)
     if encoding in ('mono16', '16UC1'):
@@ -140,6 +154,12 @@ def _bt601_tables():
     return tuple(np.rint(table).astype(np.int16) for table in tables)
 
 
+def _chroma(u: np.ndarray, v: np.ndarray):
+    """Return what chroma adds to red, green and blue, in 1/32 level."""
+    _, red_v, green_v, green_u, blue_u = _bt601_tables()
+    return (np.take(red_v, v), np.take(green_v, v) + np.take(green_u, u), np.take(blue_u, u))
+
+
 def _yuv422(luma: int, u: int, v: int) -> Callable[[np.ndarray], np.ndarray]:
     """Convert packed 4:2:2; arguments: byte of the first luma, u and v in each group of four."""
 
@@ -149,15 +169,30 @@ def _yuv422(luma: int, u: int, v: int) -> Callable[[np.ndarray], np.ndarray]:
                                 cv2.COLOR_YUV2RGB_YUYV)
         height, width = pixels.shape[:2]
         groups = pixels.reshape(height, width // 2, 4)
-        light, red_v, green_v, green_u, blue_u = _bt601_tables()
-        u_, v_ = groups[..., u], groups[..., v]
-        parts = (np.take(red_v, v_), np.take(green_v, v_) + np.take(green_u, u_),
-                 np.take(blue_u, u_))
+        parts = _chroma(groups[..., u], groups[..., v])
         rgb = np.empty((height, width // 2, 2, 3), np.uint8)
         for side in (0, 1):
-            y = np.take(light, groups[..., luma + 2 * side])
+            y = np.take(_bt601_tables()[0], groups[..., luma + 2 * side])
             for channel, part in enumerate(parts):
                 rgb[:, :, side, channel] = np.clip((y + part) >> 5, 0, 255)
+        return rgb.reshape(height, width, 3)
+    return convert
+
+
+def _yuv420(u: int, v: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Convert rows of luma and, below, of interleaved chroma; arguments: which byte is u, v."""
+
+    def convert(rows: np.ndarray) -> np.ndarray:
+        if cv2 is not None:
+            return cv2.cvtColor(np.ascontiguousarray(rows), cv2.COLOR_YUV2RGB_NV21 if u else
+                                cv2.COLOR_YUV2RGB_NV12)
+        height, width = 2 * len(rows) // 3, rows.shape[1]
+        cells = rows[height:].reshape(height // 2, width // 2, 2)
+        # Luma by cell: (row of cells, row in it, column of cells, column in it).
+        y = np.take(_bt601_tables()[0], rows[:height]).reshape(height // 2, 2, width // 2, 2)
+        rgb = np.empty((*y.shape, 3), np.uint8)
+        for channel, part in enumerate(_chroma(cells[..., u], cells[..., v])):
+            rgb[..., channel] = np.clip((y + part[:, None, :, None]) >> 5, 0, 255)
         return rgb.reshape(height, width, 3)
     return convert
 
@@ -217,6 +252,8 @@ _LAYOUTS: Dict[str, _Layout] = {
     'uyvy': _Layout(2, _yuv422(1, 0, 2), even_width=True),
     'yuv422_yuy2': _Layout(2, _yuv422(0, 1, 3), even_width=True),
     'yuyv': _Layout(2, _yuv422(0, 1, 3), even_width=True),
+    'nv12': _Layout(1, _yuv420(0, 1), even_width=True, chroma_rows=True),
+    'nv21': _Layout(1, _yuv420(1, 0), even_width=True, chroma_rows=True),
     'bayer_rggb8': _Layout(1, _bayer(0, 0), minimum=2),
     'bayer_bggr8': _Layout(1, _bayer(1, 1), minimum=2),
     'bayer_gbrg8': _Layout(1, _bayer(1, 0), minimum=2),

@@ -26,21 +26,24 @@ from PIL import Image as PillowImage
 import pytest
 from ros_graph import header, image, LATCHED, picture
 from sensor_msgs.msg import Image
+from visualization_msgs.msg import MarkerArray
 
 pytestmark = pytest.mark.xdist_group('ros_frames')
 
 
 def message(number, encoding, width, height, bytes_per_pixel, data=None):
-    size = width * height * bytes_per_pixel
+    size = int(width * height * bytes_per_pixel)
     values = np.random.default_rng(number).integers(0, 256, size, dtype=np.uint8)
     return Image(header=header(number), encoding=encoding, width=width, height=height,
-                 step=width * bytes_per_pixel, data=values.tobytes() if data is None else data)
+                 step=width * int(bytes_per_pixel),
+                 data=values.tobytes() if data is None else data)
 
 
 @pytest.mark.parametrize('number, encoding, bytes_per_pixel', [
     (1, 'rgb8', 3), (2, 'bgr8', 3), (3, 'rgba8', 4), (4, 'bgra8', 4), (5, 'mono8', 1),
     (6, 'mono16', 2), (7, 'yuv422', 2), (8, 'yuv422_yuy2', 2), (9, 'bayer_rggb8', 1),
-    (10, 'bayer_bggr8', 1), (11, 'bayer_gbrg8', 1), (12, 'bayer_grbg8', 1)])
+    (10, 'bayer_bggr8', 1), (11, 'bayer_gbrg8', 1), (12, 'bayer_grbg8', 1), (13, 'nv12', 1.5),
+    (14, 'nv21', 1.5)])
 def test_every_encoding_is_answered_with_its_own_header(
         running, number, encoding, bytes_per_pixel):
     sent = message(number, encoding, 96, 64, bytes_per_pixel)
@@ -158,6 +161,40 @@ def test_pictures_are_published_only_while_someone_looks(running):
     assert 0 < values.max() <= len(answer.instances)
     peer.unlisten('overlay')
     peer.unlisten('label_image')
+
+
+def test_every_output_carries_the_whole_header_of_its_frame(running):
+    peer = running.peer()
+    pictures = {'overlay': Image, 'label_image': Image, 'markers': MarkerArray}
+    kinds = {'detections': HoiDetections, 'masks': HoiMasks, 'latency': StageLatencies, **pictures}
+    heard = {topic: peer.listen(kind, topic) for topic, kind in kinds.items()}
+    sent = image(700, picture(200, 120, seed=4))
+
+    def arrived():
+        return [topic for topic, messages in heard.items() if any(
+            (m.markers[0] if topic == 'markers' else m).header == sent.header for m in messages)]
+    assert peer.publish_until(sent, 'image', lambda: len(arrived()) == len(heard)), arrived()
+    for topic in pictures:
+        peer.unlisten(topic)
+
+
+def test_the_overlay_is_drawn_on_the_very_frame_that_was_computed(running):
+    peer = running.peer()
+    assert peer.set_parameters(masks=False)[0].successful  # tints would touch every pixel
+    overlays = peer.listen(Image, 'overlay')
+    overlays.clear()
+    frames = {1720 + n: np.random.default_rng(n).integers(0, 256, (120, 200, 3), np.uint8)
+              for n in range(5)}
+    for number, rgb in frames.items():
+        assert peer.publish_until(image(number - 1000, rgb), 'image', lambda number=number: any(
+            m.header.stamp.sec == number for m in overlays))
+    for message in overlays:
+        drawn = np.frombuffer(message.data, np.uint8).reshape(120, 200, 3)
+        same = {number: (drawn == rgb).all(-1).mean() for number, rgb in frames.items()}
+        assert max(same, key=same.get) == message.header.stamp.sec
+        assert sorted(same.values())[-1] > 0.01 > 10 * sorted(same.values())[-2], same
+    assert peer.set_parameters(masks=True)[0].successful
+    peer.unlisten('overlay')
 
 
 def test_the_overlay_can_be_switched_off_while_someone_looks(running):

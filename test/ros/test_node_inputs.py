@@ -164,14 +164,20 @@ def given_vision(number, *rows):
 def test_boxes_of_vision_msgs_give_what_our_own_give(boxes):
     peer = boxes.peer()
     results, images = peer.received['detections'], peer.publisher(Image, 'image')
-    for kind, make in ((Instances, given), (Detection2DArray, given_vision)):
-        count = len(results)
-        topic = 'instances' if kind is Instances else 'instances_vision'
-        peer.publisher(kind, topic).publish(make(count + 1, *ROWS))
-        images.publish(image(count + 1))
-        assert peer.spin(lambda count=count: len(results) > count), boxes.process.log
-    own, vision = results[-2:]
-    assert vision.header == header(2) and vision.triplets
+    answers = []
+    for number, kind, topic, make in ((1, Instances, 'instances', given),
+                                      (2, Detection2DArray, 'instances_vision', given_vision)):
+        def answer(number=number):
+            return [m for m in results if m.header == header(number)]
+
+        def ask(number=number, kind=kind, topic=topic, make=make, answer=answer):
+            peer.publisher(kind, topic).publish(make(number, *ROWS))
+            images.publish(image(number))
+            return peer.spin(lambda: bool(answer()), 2.0)
+        assert peer.spin(ask), boxes.process.log
+        answers.append(answer()[0])
+    own, vision = answers
+    assert vision.triplets and len(own.instances) == len(vision.instances) == len(ROWS)
     for a, b in zip(own.instances, vision.instances):
         assert (a.class_name, a.score) == (b.class_name, b.score)
         np.testing.assert_allclose([a.x1, a.y1, a.x2, a.y2], [b.x1, b.y1, b.x2, b.y2], atol=1e-4)
@@ -184,10 +190,13 @@ def test_what_vision_msgs_may_leave_open_is_left_out_and_a_turned_box_is_enclose
     message.detections[3].results = []
     message.detections[0].bbox.center.theta = np.pi / 2
     message.detections[0].bbox.size_x = 20.0
-    peer.publisher(Detection2DArray, 'instances_vision').publish(message)
-    peer.publisher(Image, 'image').publish(image(1))
-    results = peer.received['detections']
-    assert peer.spin(lambda: bool(results)), boxes.process.log
+    results, images = peer.received['detections'], peer.publisher(Image, 'image')
+
+    def ask():
+        peer.publisher(Detection2DArray, 'instances_vision').publish(message)
+        images.publish(image(1))
+        return peer.spin(lambda: bool(results), 2.0)
+    assert peer.spin(ask), boxes.process.log
     assert '2 of 4 given instances are not used' in boxes.process.log
     person = next(i for i in results[0].instances if i.class_name == 'person')
     # 20 x 50 around (35, 35), turned by a quarter: 50 x 20.

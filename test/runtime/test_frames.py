@@ -25,7 +25,8 @@ import pytest
 
 BYTES = {'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, '8UC3': 3, '8UC4': 4, 'mono8': 1,
          '8UC1': 1, 'mono16': 2, '16UC1': 2, 'yuv422': 2, 'uyvy': 2, 'yuv422_yuy2': 2, 'yuyv': 2,
-         'bayer_rggb8': 1, 'bayer_bggr8': 1, 'bayer_gbrg8': 1, 'bayer_grbg8': 1}
+         'bayer_rggb8': 1, 'bayer_bggr8': 1, 'bayer_gbrg8': 1, 'bayer_grbg8': 1, 'nv12': 1,
+         'nv21': 1}
 BAYER = {'bayer_rggb8': 'RGGB', 'bayer_bggr8': 'BGGR', 'bayer_gbrg8': 'GBRG',
          'bayer_grbg8': 'GRBG'}
 
@@ -41,7 +42,8 @@ def backend(request, monkeypatch):
 
 def raw(encoding, width, height, padding=0, seed=3):
     step = width * BYTES[encoding] + padding
-    return step, np.random.default_rng(seed).integers(0, 256, step * height, np.uint8)
+    rows = height + height // 2 if encoding.startswith('nv') else height
+    return step, np.random.default_rng(seed).integers(0, 256, step * rows, np.uint8)
 
 
 def bayer_pixel(mosaic, pattern, row, column):
@@ -90,6 +92,10 @@ def expected(encoding, width, height, step, data, bigendian=False):
             elif encoding in ('mono16', '16UC1'):
                 value = int.from_bytes(p, 'big' if bigendian else 'little')
                 pixel = (int(value * 255 / 65535 + 0.5),) * 3
+            elif encoding in ('nv12', 'nv21'):
+                at = (height + r // 2) * step + c // 2 * 2
+                u, v = data[at:at + 2] if encoding == 'nv12' else data[at:at + 2][::-1]
+                pixel = bt601(int(p[0]), int(u), int(v))
             elif encoding in BAYER:
                 pixel = bayer_pixel(mosaic, BAYER[encoding], r, c)
             else:
@@ -106,11 +112,13 @@ def expected(encoding, width, height, step, data, bigendian=False):
 @pytest.mark.parametrize('encoding', sorted(BYTES))
 def test_pixels_are_those_of_the_definition(backend, encoding, size, padding):
     width, height = size
+    if encoding.startswith('nv'):
+        height += height % 2
     step, data = raw(encoding, width, height, padding)
     rgb = decode_raw(encoding, width, height, step, data)
     assert rgb.dtype == np.uint8 and rgb.shape == (height, width, 3)
     assert rgb.flags.c_contiguous
-    allowed = 1.5 if encoding.startswith(('yuv', 'uyvy', 'yuyv')) else 0
+    allowed = 1.5 if encoding.startswith(('yuv', 'uyvy', 'yuyv', 'nv')) else 0
     difference = np.abs(rgb - expected(encoding, width, height, step, data))
     assert difference.max() <= allowed
 
@@ -155,6 +163,8 @@ BAD_RAW = {
     'no encoding': (('', 4, 4, 12, b'x' * 48), 'unknown_encoding'),
     'float depth': (('32FC1', 4, 4, 16, b'x' * 64), 'unknown_encoding'),
     'odd yuv422': (('yuv422', 3, 2, 6, b'x' * 12), 'odd_size'),
+    'odd nv12': (('nv12', 4, 3, 4, b'x' * 16), 'odd_size'),
+    'nv12 without chroma': (('nv12', 4, 4, 4, b'x' * 16), 'size_mismatch'),
     'bayer line': (('bayer_rggb8', 4, 1, 4, b'xxxx'), 'odd_size'),
 }
 
@@ -269,7 +279,7 @@ def test_two_thousand_random_messages_give_an_array_or_a_frame_error(backend):
     jpeg, png = encoded('JPEG')[0], encoded('PNG')[0]
     arrays = 0
     for _ in range(1500):
-        encoding = dice.choice(list(BYTES) + ['', 'nv21', '32FC1', '\x00'])
+        encoding = dice.choice(list(BYTES) + ['', 'nv24', '32FC1', '\x00'])
         width, height = (dice.choice([0, 1, 2, 3, 7, 8, 2**31, 2**32 - 1]) for _ in range(2))
         right = width * BYTES.get(encoding, 3)
         step = dice.choice([right, right, right + 3, 0, right - 1, 2**32 - 1])
