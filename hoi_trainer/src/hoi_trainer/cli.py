@@ -173,6 +173,21 @@ def compare_defr(
                                        output=output)))
 
 
+@app.command('compare-rmlr')
+def compare_rmlr(
+        config: Path = typer.Argument(..., help='YAML of the grid'),
+        data: Optional[str] = typer.Option(None, help='directory with train/ and test/'),
+        runs: Optional[str] = typer.Option(None, help='directory of the runs'),
+        cache: Optional[str] = typer.Option(None, help='directory of cached detections'),
+        output: Optional[str] = typer.Option(None, help='JSON of the results'),
+) -> None:
+    """Train and compare RmLR with and without re-mining and levels of text; resumable."""
+    from hoi_trainer.distillation.compare import compare
+    from hoi_trainer.interaction.compare import read_comparison
+    typer.echo(compare(read_comparison(config, data=data, runs=runs, cache=cache,
+                                       output=output)))
+
+
 @app.command('export-synthetic')
 def export_synthetic(
         detector: Path = typer.Argument(..., help='detector weights written by `fit`'),

@@ -123,7 +123,7 @@ def transformers_phrases(directory: Path, phrases: Sequence[str], most_words: in
         count = inside.sum(1, keepdim=True).clamp(min=1)
         mean = (states * inside[..., None]).sum(1) / count
         # Special tokens go behind the words, which keep their order.
-        order = (~inside).long().argsort(1, stable=True)[:, :most_words]
+        order = torch.argsort((~inside).long(), dim=1, stable=True)[:, :most_words]
         parts.append((mean, states.gather(1, order[..., None].expand(-1, -1, states.shape[-1])),
                       inside.gather(1, order)))
     return _phrases(parts, phrases)
