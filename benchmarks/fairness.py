@@ -37,7 +37,6 @@ SCENES = {'both want more than half': (2.0, 0.75), 'one wants less than half': (
           'both can be served': (0.4, 0.2)}
 """Demands of the two cameras, in capacities of the node."""
 TARGET = 0.15
-FLOOD_HZ = 150.0
 
 
 def max_min_shares(total: float, demands: Dict[str, float]) -> Dict[str, float]:
@@ -75,7 +74,7 @@ def main(argv=None) -> Dict[str, object]:
     with running_node(parameters, cores if len(cores) == 2 else ()) as (_, domain):
         meter = Meter(domain, [FAST, SLOW])
         meter.wait_until_heard()
-        capacity = report['capacity_hz'] = meter.capacity(FLOOD_HZ, options.seconds / 2)
+        capacity = report['capacity_hz'] = meter.capacity(options.seconds / 2)
         scenes = {}
         for scene, demands in SCENES.items():
             measured = meter.run(dict(zip((FAST, SLOW), (d * capacity for d in demands))),

@@ -34,7 +34,6 @@ from benchmarks.soak_meter import Measured, Meter, running_node
 RESULTS = Path(__file__).resolve().parent / 'results'
 FACTOR = 5
 TARGET = 1.3
-FLOOD_HZ = 200.0
 
 
 def pooled(rounds: List[Measured]) -> Dict[str, object]:
@@ -64,7 +63,7 @@ def main(argv=None) -> Dict[str, object]:
     with running_node(parameters, cores) as (_, domain):
         meter = Meter(domain, [''])
         meter.wait_until_heard()
-        capacity = meter.capacity(FLOOD_HZ, options.seconds / 2)
+        capacity = meter.capacity(options.seconds / 2)
         rounds = {name: [] for name in ('at_capacity', 'overload')}
         for _ in range(options.rounds):
             rounds['at_capacity'].append(meter.run({'': capacity}, options.seconds)[''])

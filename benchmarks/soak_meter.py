@@ -35,6 +35,7 @@ NAMESPACE = '/measured'
 READY_S = 900.0
 LATE_S = 1.5
 """How long the last answers of a measurement are waited for."""
+_ONE_BY_ONE = 30
 
 
 class Measured(NamedTuple):
@@ -62,10 +63,12 @@ class Meter:
     cameras: names; '' = the only one, without a name.
     """
 
-    def __init__(self, domain: int, cameras: Sequence[str]) -> None:
+    def __init__(self, domain: int, cameras: Sequence[str],
+                 namespace: str = NAMESPACE) -> None:
+        os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
         self._context = Context()
         rclpy.init(context=self._context, domain_id=domain)
-        self._node = rclpy.create_node('meter', context=self._context, namespace=NAMESPACE)
+        self._node = rclpy.create_node('meter', context=self._context, namespace=namespace)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         best_effort = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
@@ -134,11 +137,14 @@ class Meter:
             while time.monotonic() < due and not any(self._latencies.values()):
                 self._executor.spin_once(timeout_sec=1 / rate)
 
-    def capacity(self, flood_hz: float, seconds: float) -> float:
+    def capacity(self, seconds: float) -> float:
         """Return how many frames per second all cameras together are answered at most."""
         names = list(self._messages)
-        self.run(dict.fromkeys(names, flood_hz / 4), min(seconds, 2.0))
-        measured = self.run(dict.fromkeys(names, flood_hz), seconds)
+        started = time.monotonic()
+        for _ in range(_ONE_BY_ONE):
+            self.first_answer(1.0)
+        one_by_one = _ONE_BY_ONE / (time.monotonic() - started)
+        measured = self.run(dict.fromkeys(names, 2 * one_by_one), seconds)
         return sum(found.answered for found in measured.values()) / seconds
 
     def close(self) -> None:

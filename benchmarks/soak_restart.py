@@ -17,9 +17,10 @@ Measure how long a node that was killed with -9 takes until it answers again.
 
     python -m benchmarks.soak_restart [--rounds 3]
 
-`model_load_s`: from the start of the process until it waits for images. `answering_s`: from the
-start after the kill until the first result of a camera that never stopped. The bundle is verified
-by its hashes after each kill.
+`model_load_s`: from the start of the process until it waits for images; `model_load_again_s`: the
+same after the kill. `answering_s`: from that second start until the first result for a camera that
+never stopped, which must come within `allowed_s` of the model's load. The bundle is verified by its
+hashes after each kill; damage ends the measurement.
 """
 
 import argparse
@@ -79,9 +80,9 @@ def main(argv=None) -> Dict[str, object]:
               for _ in range(options.rounds)]
     report.update({name: float(np.median([found[name] for found in rounds]))
                    for name in rounds[0]})
-    beyond = max(found['answering_s'] - found['model_load_s'] for found in rounds)
+    beyond = max(found['answering_s'] - found['model_load_again_s'] for found in rounds)
     report.update(worst_beyond_model_load_s=round(beyond, 2), allowed_s=ALLOWED_S,
-                  holds=beyond <= ALLOWED_S, damaged=0, rounds=rounds)
+                  holds=beyond <= ALLOWED_S, rounds=rounds)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(report, indent=2) + '\n')
     print(json.dumps(report, indent=2))

@@ -251,7 +251,9 @@ class Camera:
         return message.header.stamp.sec, message.header.stamp.nanosec
 
     def _take(self, arrival: Arrival) -> None:
-        if self._accept is not None:
+        if self._accept is None:
+            self.statistics.dropped('deactivated')
+        else:
             self._accept(arrival)
 
     def _accept_pair(self, arrival: Arrival, boxes: Any) -> None:

@@ -170,8 +170,13 @@ class FrameWorker:
             camera.statistics.answered(stages, total, age)
             camera.latency.publish(conversion.latencies(
                 stages, total, age, header, arrival.frame_seq))
-        self._show(camera, settings, header, rgb, scene,
-                   status_line(stages, total, scene.prompt_version))
+        try:
+            self._show(camera, settings, header, rgb, scene,
+                       status_line(stages, total, scene.prompt_version))
+        except Exception as error:  # the frame is answered, and counted so
+            self._on_failure(f'{camera.name} picture {type(error).__name__}', (
+                f'{camera.image_topic}: frame {arrival.frame_seq} is answered but cannot be '
+                f'drawn: {type(error).__name__}: {error}'))
 
     def _boxes(self, camera: Camera, message) -> Instances:
         message = instances_of(message)

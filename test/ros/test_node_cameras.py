@@ -18,7 +18,7 @@ from dataclasses import replace
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from hoi_msgs.msg import HoiDetections, Instances
-from hoi_perception.core.scene import Scene
+from hoi_perception.core.scene import Mask, MaskKind, Scene
 from hoi_perception.core.vocabulary import Verb, Vocabulary
 from hoi_perception.ros.cameras import Camera
 from hoi_perception.ros.diagnostics import CameraHealth
@@ -27,6 +27,7 @@ from hoi_perception.ros.statistics import Explainer
 from hoi_perception.ros.troubles import Input, input_trouble
 from hoi_perception.ros.worker import FrameWorker
 from hoi_perception.runtime.bundle import Thresholds
+import numpy as np
 import pytest
 from rclpy.lifecycle import LifecycleNode
 from rclpy.parameter import Parameter
@@ -363,6 +364,36 @@ def test_full_memory_is_freed_once_and_the_next_frame_is_tried(bench, monkeypatc
     assert bench.worker.lost == ''
     assert camera.statistics.snapshot().bad == {'failed': 2 * len(failures)}
     assert not freed or bench.heard('memory is short: end other programs')
+
+
+def test_a_picture_that_cannot_be_drawn_does_not_count_its_frame_twice(bench):
+    class Beyond(Blank):
+        """A model whose mask reaches beyond the image."""
+
+        def run(self, images, instances=None):
+            (result,) = super().run(images, instances)
+            result.scene = replace(result.scene, masks=(Mask(
+                MaskKind.INSTANCE, 0, 90, 0, np.ones((4, 40), bool)),))
+            return [result]
+    camera = bench.start(track=False)
+    answers = bench.peer.listen(HoiDetections, 'detections')
+    bench.peer.listen(Image, 'label_image')
+    assert bench.peer.spin(lambda: camera.label_image.get_subscription_count() > 0)
+    bench.work(Beyond())
+    bench.send(1)
+    assert bench.heard('frame 1 is answered but cannot be drawn')
+    assert bench.peer.spin(lambda: len(answers) == 1)
+    seen = camera.statistics.snapshot()
+    assert (seen.frames_in, seen.frames_out, seen.bad) == (1, 1, {})
+
+
+def test_a_frame_that_comes_after_the_end_is_counted(bench):
+    camera = bench.start()
+    bench.take()
+    camera.stop()
+    camera._on_image(image(1))  # the executor had taken it before
+    seen = camera.statistics.snapshot()
+    assert (seen.frames_in, seen.dropped) == (1, {'deactivated': 1}) and bench.taken == []
 
 
 def test_a_dead_camera_and_a_broken_one_stop_nobody(bench):

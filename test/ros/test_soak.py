@@ -23,9 +23,12 @@ import pytest
 
 pytest.importorskip('hoi_msgs.msg', reason='no ROS 2 is installed')
 from benchmarks import soak, soak_world
+from benchmarks.fairness import judge as judge_shares
+from benchmarks.fairness import max_min_shares
 from benchmarks.soak_changes import CALM, Changes, INVALID, LIVE
 from benchmarks.soak_checks import Judge
 from benchmarks.soak_fuzzer import Fuzzer
+from benchmarks.soak_meter import Meter
 from benchmarks.soak_report import (
     build_report,
     memory_growth,
@@ -292,6 +295,38 @@ def test_a_run_that_was_killed_goes_on_and_a_finished_one_begins_anew(tmp_path):
     assert read_sessions(path, 1.0) == []
     path.write_text('{')
     assert read_sessions(path, 1.0) == []
+
+
+# One node
+
+@pytest.mark.parametrize('total, demands, shares', [
+    (10, {'a': 20, 'b': 8}, {'a': 5, 'b': 5}), (10, {'a': 20, 'b': 2}, {'a': 8, 'b': 2}),
+    (10, {'a': 3, 'b': 2}, {'a': 3, 'b': 2}),
+    (9, {'a': 1, 'b': 9, 'c': 9}, {'a': 1, 'b': 4, 'c': 4})])
+def test_shares_are_max_min_fair(total, demands, shares):
+    assert max_min_shares(total, demands) == pytest.approx(shares)
+
+
+def test_an_unfair_division_is_seen():
+    assert judge_shares({'a': 5.0, 'b': 5.0}, {'a': 20.0, 'b': 8.0})['worst_deviation'] == 0
+    assert judge_shares({'a': 8.0, 'b': 2.0}, {'a': 20.0, 'b': 8.0})['worst_deviation'] == 0.6
+
+
+def test_two_cameras_under_load_never_swap_their_results(graph):
+    graph.node("cameras:=['fast','slow']")
+    meter = Meter(graph._domain, ['fast', 'slow'], '/hoi')
+    try:
+        meter.wait_until_heard()
+        answered = {'fast': 0, 'slow': 0}
+        for _ in range(20):
+            for name, found in meter.run({'fast': 60.0, 'slow': 15.0}, 1.0).items():
+                assert found.swapped == 0
+                answered[name] += found.answered
+            if min(answered.values()) >= 10:
+                break
+        assert min(answered.values()) >= 10
+    finally:
+        meter.close()
 
 
 def test_a_short_soak_finds_nothing_wrong(bundle, tmp_path, monkeypatch):
