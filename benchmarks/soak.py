@@ -80,7 +80,7 @@ class Run:
         while not condition():
             self._serve(0.2)
             if self._crashed() or time.monotonic() > end:
-                raise SoakFailed('the soak could not start. ' + '\n'.join(
+                raise SoakFailed('the soak could not start or end. ' + '\n'.join(
                     child.last_words() for child in self._children.children))
 
     def _serve(self, seconds: float) -> None:
@@ -113,16 +113,24 @@ class Run:
             if now - sampled > MEMORY_S:
                 sampled = now
                 self._sample(now - started)
-            dead = self._crashed()
-            if dead:
-                self.session.crashes += len(dead)
-                self.session.ending = 'crash'
-                self.session.examples += [node.last_words() for node in dead]
+            if self._note_crash():
                 return
             if now - written > WRITE_S:
                 written = now
                 write()
-        self._end()
+        try:
+            self._end()
+        except SoakFailed:
+            if not self._note_crash():
+                raise
+
+    def _note_crash(self) -> bool:
+        dead = self._crashed()
+        if dead:
+            self.session.crashes += len(dead)
+            self.session.ending = 'crash'
+            self.session.examples += [node.last_words() for node in dead]
+        return bool(dead)
 
     def _sample(self, at: float) -> None:
         for name, node in self._nodes.items():

@@ -48,7 +48,7 @@ SAME_PX = 0.5
 """Engines round differently; the boxes of two pictures differ by far more."""
 VOCABULARY_S = 10.0
 """How long a result waits for the vocabulary it was computed with."""
-KEPT_VERSIONS = 3000
+KEPT_VERSIONS = 300
 MAX_PIXELS = 1 << 26
 
 

@@ -18,9 +18,9 @@ Measure how long a node that was killed with -9 takes until it answers again.
     python -m benchmarks.soak_restart [--rounds 3]
 
 `model_load_s`: from the start of the process until it waits for images; `model_load_again_s`: the
-same after the kill. `answering_s`: from that second start until the first result for a camera that
-never stopped, which must come within `allowed_s` of the model's load. The bundle is verified by its
-hashes after each kill; damage ends the measurement.
+same after the kill. `answering_s`: from that second start until the first result for a camera
+that stayed there, which must come within `allowed_s` of the model's load. The bundle is verified
+by its hashes after each kill; damage ends the measurement.
 """
 
 import argparse
