@@ -19,8 +19,10 @@ The numbers are compared with a calculation of their own, written from the defin
 measure and read from other files.
 """
 
+from dataclasses import replace
 import json
 
+from hoi_perception.core.scene import Triplets
 from hoi_perception.replay import given_boxes
 from hoi_perception.replay.bag_reader import BagReader
 from hoi_perception.replay.instances import open_instances
@@ -127,6 +129,9 @@ def _rows(shown, role, two_roles):
         for human, thing, verb, score in zip(
                 scene.triplets.human, scene.triplets.object, scene.triplets.verb,
                 scene.triplets.scores):
+            if names[verb] == role:
+                rows.append((photo, float(score), _pixels(boxes[human]), _pixels(boxes[thing])))
+                continue
             if names[verb].replace(' ', '_') != action:
                 continue
             # 'hit' and 'eat' alone mean the role that things of this class have in V-COCO.
@@ -150,28 +155,56 @@ def _two_roles(raw):
 
 
 
-def test_role_ap_agrees_with_a_calculation_of_its_own(replayed):
-    truth, shown = replayed
+def _agree(truth, shown):
+    """Compare every role in both scenarios; return the values that are there."""
     result = role_ap(truth, shown)
     gt = json.loads(require_shared('data/gt/vcoco_gt.json').read_text())
-    raw = json.loads(require_shared(ANNOTATION).read_text())
-    two_roles = _two_roles(raw)
+    two_roles = _two_roles(json.loads(require_shared(ANNOTATION).read_text()))
     photos = {name: _people(image) for name, image in gt.items()}
     assert set(photos) == {key[2] for key, _ in shown} and len(shown) == 10
-    compared = 0
+    values = []
     for a, (action, roles) in enumerate(zip(result.actions, result.roles)):
         for slot, role in enumerate(roles):
             others = [f'{action} {other}' for other in roles if other != role]
+            rows = _rows(shown, f'{action} {role}', two_roles)
             for scenario in (1, 2):
-                mine = _role_ap(f'{action} {role}', others, photos,
-                                _rows(shown, f'{action} {role}', two_roles), scenario)
+                mine = _role_ap(f'{action} {role}', others, photos, rows, scenario)
                 theirs = result.role[scenario - 1][a, slot]
                 if mine is None:
                     assert np.isnan(theirs)
                 else:
                     assert theirs == pytest.approx(mine, abs=1e-6), (action, role, scenario)
-                    compared += 1
-    assert compared >= 16
+                    values.append(mine)
+    return np.array(values)
+
+
+def test_role_ap_agrees_with_a_calculation_of_its_own(replayed):
+    values = _agree(*replayed)
+    assert len(values) >= 16 and values.any()
+
+
+def _spoiled(scene, rng):
+    """Return a truth with boxes moved, things exchanged, verbs exchanged and scores at random."""
+    found, triplets = scene.instances, scene.triplets
+    if not len(triplets):
+        return scene
+    size = found.boxes[:, 2:] - found.boxes[:, :2]
+    moved = found.boxes + 0.2 * np.tile(size * rng.standard_normal(size.shape), 2)
+    rows = rng.integers(0, len(triplets), 3 * len(triplets))
+    things = np.where(rng.random(len(rows)) < 0.3, rng.permutation(triplets.object[rows]),
+                      triplets.object[rows])
+    verbs = np.where(rng.random(len(rows)) < 0.3, rng.permutation(triplets.verb[rows]),
+                     triplets.verb[rows])
+    return replace(scene, instances=replace(found, boxes=moved), triplets=Triplets(
+        triplets.human[rows], things, verbs, rng.random(len(rows))))
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_predictions_of_every_quality_agree_too(replayed, seed):
+    truth, shown = replayed
+    rng = np.random.default_rng(seed)
+    values = _agree(truth, [(key, _spoiled(truth.scene(key), rng)) for key, _ in shown])
+    assert ((values > 0.05) & (values < 0.95)).sum() >= 4
 
 
 def test_something_is_found_and_both_scenarios_are_printed(replayed):
