@@ -20,6 +20,7 @@ import signal
 import sys
 from typing import Any, List, Optional
 
+from hoi_perception.fleet_cli import fleet
 import typer
 from typer.core import TyperGroup
 
@@ -92,8 +93,9 @@ def run(
         with watch:
             finished = replay(options, watch)
     except KeyboardInterrupt:
-        typer.echo(f'hoi: interrupted after {watch.frames} frames, which are kept in {out}: the '
-                   'same command goes on from there.', err=True)
+        kept = f'after {watch.frames} frames, which are kept in {out}: the same command goes on ' \
+               'from there' if watch.frames else 'before the first frame'
+        typer.echo(f'hoi: interrupted {kept}.', err=True)
         raise typer.Exit(130) from None
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -154,6 +156,8 @@ def export(
     bags = bag or [Path(path) for path in read_run(directory).options[BAGS]]
     typer.echo(str(export_bags(directory, out, bags, least_score)))
 
+
+replay_app.command()(fleet)
 
 if __name__ == '__main__':
     sys.exit(replay_app())

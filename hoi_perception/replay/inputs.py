@@ -155,6 +155,8 @@ class Inputs:
                     wanted += 1
             except HoiError as error:
                 reason, self.cut = str(error), True
+            if not wanted:
+                reason = f'{reason} Nothing of bag {bag.reader.path} was chosen.'.strip()
             if reason:
                 self.troubles.append(
                     f'{reason} {read} frames of {bag.topic.name} were read, up to '

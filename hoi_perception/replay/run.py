@@ -91,6 +91,8 @@ class ReplayOptions:
         if self.latency_profile is not None and self.mode != REAL_TIME:
             raise HoiError(f'--latency-profile says which frames are dropped in {REAL_TIME}; '
                            f'with --mode {self.mode} none is: leave one of them out.')
+        if self.ground_truth is not None and not self.report:
+            raise HoiError('--ground-truth is what the report judges by: leave --no-report out.')
 
 
 class Watch:
@@ -138,7 +140,7 @@ def replay(options: ReplayOptions, watch: Watch = _NOBODY) -> Finished:
         truth = _truth(options, inputs)
         pipeline = _pipeline(options, watch)
         boxes = open_instances(options.instances, inputs.readers) if options.instances else None
-        warm_up(pipeline, detector=boxes is None)
+        warm_up(pipeline, boxes_given=boxes is not None)
         answerer = Answerer(pipeline, boxes)
         info = _info(options, inputs, pipeline, profile)
         info = _prepare(options, info)
@@ -146,9 +148,15 @@ def replay(options: ReplayOptions, watch: Watch = _NOBODY) -> Finished:
                 ResultsBag(options.out / RESULTS, inputs.bags[0].reader.storage) as bag, \
                 (options.out / FRAMES).open('w', encoding='utf-8', buffering=1) as lines:
             run = _Run(answerer, journal, bag, lines, profile, watch)
-            info = _play(options, inputs, run, info, watch)
+            try:
+                info = _play(options, inputs, run, info, watch)
+            except OSError as error:  # a full disk, a drive that is gone
+                raise HoiError(f'the replay into {options.out} stopped: {error}. When that is '
+                               'mended, the same command goes on from there.') from error
+        judged = options.report and sum(run.counts.values())
+        report = _report(options, inputs, truth, watch) if judged else None
+        # Not before: whoever interrupts the report must not pay for the frames again.
         (options.out / JOURNAL).unlink()
-        report = _report(options, inputs, truth, watch) if options.report else None
     return Finished(info, run.counts, tuple(run.bad_reasons), tuple(inputs.troubles), report)
 
 

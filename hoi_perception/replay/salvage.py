@@ -255,7 +255,10 @@ def is_torn(path: Path) -> bool:
 
 def salvage(path: Path):
     """Return a `CutMcap` or `CutSqlite` of a .mcap or .db3 file; `HoiError` if it has nothing."""
-    found = (CutMcap if path.suffix == '.mcap' else CutSqlite)(path)
+    try:
+        found = (CutMcap if path.suffix == '.mcap' else CutSqlite)(path)
+    except (OSError, sqlite3.Error) as error:
+        raise HoiError(f'{path} cannot be opened: {error}.') from error
     if not found.counts:
         reason = found.trouble or 'it holds no messages'
         found.close()

@@ -75,11 +75,11 @@ class Loading:
     def _load(self) -> Loaded:
         settings = self._settings
         # Imported here so that a node that is asked for its parameters answers at once.
-        from hoi_perception.ros.worker import warm_up
         from hoi_perception.runtime.bundle import default_bundle_path
         from hoi_perception.runtime.engines.places import cache_directory
         from hoi_perception.runtime.pipeline import HoiPipeline
         from hoi_perception.runtime.text import KeepText
+        from hoi_perception.runtime.warm_up import warm_up
         bundle = settings.bundle or default_bundle_path()
         self._stage = 'networks'
         self._log(f'loading {bundle} ...')

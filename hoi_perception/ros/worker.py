@@ -16,7 +16,7 @@
 
 import threading
 import time
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, List
 
 from hoi_perception.core.errors import FrameError
 from hoi_perception.core.scene import Instances, Scene
@@ -222,16 +222,3 @@ class FrameWorker:
 
     def _age_s(self, stamp) -> float:
         return age_s(stamp.sec, stamp.nanosec, self._clock_s())
-
-
-def warm_up(pipeline: Any, topic_boxes: bool) -> Optional[float]:
-    """Compute a grey frame, so that the first real one is not slow; return milliseconds."""
-    started = time.perf_counter()
-    grey = np.full((480, 640, 3), 127, np.uint8)
-    person = pipeline.vocabulary.human
-    boxes = Instances(np.array([[40, 40, 200, 440], [160, 200, 400, 400]]), np.ones(2),
-                      np.array([person, (person + 1) % len(pipeline.vocabulary.objects)]))
-    pipeline.run([grey], instances=[boxes])
-    if not topic_boxes:
-        pipeline.run([grey])
-    return 1e3 * (time.perf_counter() - started)

@@ -76,6 +76,13 @@ def test_a_choice_that_makes_no_sense_is_refused(selection):
         Selection(**selection)
 
 
+def test_time_in_which_there_is_no_frame_is_told(tiny, tmp_path):
+    done = run(tiny, tmp_path / 'out', demo_bag(tmp_path / 'bag', 2),
+               selection=Selection(start=60))
+    assert sum(done.counts.values()) == 0
+    assert 'Nothing of bag' in done.troubles[0] and '2 frames' in done.troubles[0]
+
+
 def test_bags_of_a_directory_come_one_after_the_other_and_those_without_images_are_told(
         tiny, tmp_path):
     demo_bag(tmp_path / 'bags' / 'b_sqlite', 2, 'sqlite3')
