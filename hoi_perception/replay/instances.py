@@ -29,6 +29,7 @@ from hoi_perception.core.errors import HoiError
 from hoi_perception.replay.bag_reader import BagReader, FrameKey
 from hoi_perception.replay.box_topic import BoxTopic, TYPES
 
+LARGEST_ID = 2 ** 63 - 1
 ROW = '[class name, score, [x1, y1, x2, y2]]'
 
 
@@ -144,22 +145,24 @@ def of_vision(message: Any) -> GivenBoxes:
     """
     Return the boxes of a `vision_msgs/Detection2DArray`, of Humble and later or of Galactic.
 
-    The best hypothesis of each detection counts; one without hypothesis is left out. `class_id`
-    is taken as the class name, `id` as the track where it is a number.
+    As the node takes them: the best hypothesis of a detection counts, without one it has no class
+    and cannot be used; a turned box becomes the upright one around it; an `id` that is a number
+    is the track.
     """
-    found: List[GivenBox] = []
-    for detection in message.detections:
-        best = max((getattr(result, 'hypothesis', result) for result in detection.results),
-                   key=lambda hypothesis: float(hypothesis.score), default=None)
-        if best is None:
-            continue
-        centre, box = detection.bbox.center, detection.bbox
-        centre = getattr(centre, 'position', centre)
-        x, y = float(centre.x), float(centre.y)
-        w, h = float(box.size_x) / 2, float(box.size_y) / 2
-        track = str(getattr(detection, 'id', ''))
-        found.append(GivenBox(
-            x - w, y - h, x + w, y + h, float(best.score),
-            str(getattr(best, 'class_id', getattr(best, 'id', ''))),
-            int(track) if track.isdecimal() else 0))
-    return GivenBoxes(tuple(found))
+    return GivenBoxes(tuple(_of_detection(detection) for detection in message.detections))
+
+
+def _of_detection(detection: Any) -> GivenBox:
+    box = detection.bbox
+    centre = getattr(box.center, 'position', box.center)
+    cos, sin = abs(math.cos(box.center.theta)), abs(math.sin(box.center.theta))
+    half_x = (cos * box.size_x + sin * box.size_y) / 2
+    half_y = (sin * box.size_x + cos * box.size_y) / 2
+    best = max((getattr(result, 'hypothesis', result) for result in detection.results),
+               key=lambda hypothesis: hypothesis.score, default=None)
+    track = str(getattr(detection, 'id', ''))
+    return GivenBox(
+        centre.x - half_x, centre.y - half_y, centre.x + half_x, centre.y + half_y,
+        0.0 if best is None else float(best.score),
+        '' if best is None else str(getattr(best, 'class_id', getattr(best, 'id', ''))),
+        min(int(track[:20]), LARGEST_ID) if track.isdecimal() else 0)

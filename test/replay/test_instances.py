@@ -132,13 +132,26 @@ def _vision_bag(path, storage):
 def test_vision_msgs_come_from_a_bag_that_brings_their_definitions(tmp_path, storage):
     with BagReader(_vision_bag(tmp_path / 'bag', storage)) as reader:
         message = open_instances('/yolo', [reader]).of(reader, (1, 5, 'camera'), 10**9)
-    assert _usable(message) == ([1], [[15, 10, 25, 50]], [12], [])
+    labels, boxes, tracks, faults = _usable(message)
+    assert (labels, boxes, tracks) == ([1], [[15, 10, 25, 50]], [12])
+    assert len(faults) == 1  # the detection without a hypothesis
+
+
+@pytest.mark.parametrize(('turned', 'box'), [(0, [15, 10, 25, 50]), (np.pi / 2, [0, 25, 40, 35])])
+def test_a_turned_box_becomes_the_upright_one_around_it(turned, box):
+    found = of_vision(SimpleNamespace(detections=[_old(turned)])).instances[0]
+    np.testing.assert_allclose(found[:4], box)
+
+
+def _old(turned=0.0):
+    """Return a detection as vision_msgs had it up to Galactic."""
+    box = SimpleNamespace(center=SimpleNamespace(x=20., y=30., theta=turned), size_x=10.,
+                          size_y=40.)
+    return SimpleNamespace(results=[SimpleNamespace(id='cup', score=.7)], bbox=box)
 
 
 def test_vision_msgs_of_old_distributions_are_read_too():
-    box = SimpleNamespace(center=SimpleNamespace(x=20., y=30.), size_x=10., size_y=40.)
-    found = of_vision(SimpleNamespace(detections=[SimpleNamespace(
-        results=[SimpleNamespace(id='cup', score=.7)], bbox=box)]))
+    found = of_vision(SimpleNamespace(detections=[_old()]))
     assert _usable(found) == ([1], [[15, 10, 25, 50]], [0], [])
 
 
