@@ -87,6 +87,15 @@ ARGUMENTS = (
 )
 
 
+def _end_with(process, name):
+    """Return what ends the launch with a process, with exit code 1 if that failed."""
+    def ended(event, context):
+        if event.returncode:  # an exception is what gives `ros2 launch` exit code 1
+            raise RuntimeError(f'{name} ended with exit code {event.returncode}')
+        return [EmitEvent(event=Shutdown(reason=f'{name} has ended'))]
+    return OnProcessExit(target_action=process, on_exit=ended)
+
+
 def _build(context):
     """Return the process of `hoi engine build`; the launch ends with it."""
     given = {name: LaunchConfiguration(name).perform(context)
@@ -96,12 +105,7 @@ def _build(context):
         *([given['bundle']] if given['bundle'] else []),
         *(['--head', given['head']] if given['head'] else []),
         '--backend', given['engine'], '--precision', given['precision']])
-
-    def ended(event, context):
-        if event.returncode:  # an exception is what gives `ros2 launch` exit code 1
-            raise RuntimeError(f'hoi engine build ended with exit code {event.returncode}')
-        return [EmitEvent(event=Shutdown(reason='the engines are built'))]
-    return [RegisterEventHandler(OnProcessExit(target_action=process, on_exit=ended)), process]
+    return [RegisterEventHandler(_end_with(process, 'hoi engine build')), process]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -129,6 +133,5 @@ def generate_launch_description() -> LaunchDescription:
             PushRosNamespace(LaunchConfiguration('namespace')),
             SetParameter('use_sim_time', switch('use_sim_time')),
             node]),
-        RegisterEventHandler(condition=UnlessCondition(LaunchConfiguration('respawn')),
-                             event_handler=OnProcessExit(target_action=node, on_exit=[
-                                 EmitEvent(event=Shutdown(reason='hoi_node ended'))]))])
+        RegisterEventHandler(_end_with(node, 'hoi_node'),
+                             condition=UnlessCondition(LaunchConfiguration('respawn')))])
