@@ -122,6 +122,9 @@ def _print(finished: Any, out: Path) -> None:
     typer.echo(f'{out / "results"}: results bag; {out / "frames.jsonl"}: what became of each '
                'frame.')
     if finished.report is not None:
+        from hoi_perception.replay.report.figures import Figure, said
+        for name, shown in finished.report['accuracy']['rows']:
+            typer.echo(f'{name}: {said(Figure(**shown))}')
         typer.echo(f'{out / "report.html"}: report.')
 
 

@@ -30,7 +30,7 @@ from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Sequence
 
 from hoi_perception.core.errors import HoiError
 
-TABLE, SUMMARY = 'fleet.parquet', 'fleet.json'
+TABLE, SUMMARY, REPORT = 'fleet.parquet', 'fleet.json', 'report.json'
 STORE_BYTES = 80_000_000
 """For Ray's object store: only sentences and numbers travel, frames never do."""
 
@@ -65,10 +65,10 @@ class FleetRow:
     """
     How one bag went; a row of the table.
 
-    error: the sentence of the last attempt, '' when ok. Numbers are None where the bag failed or
-    its report does not have them. triplet_map: with its 95 % interval, over `judged` frames by
-    `protocol`. p50_ms, p95_ms: from arrival to result, as in the bag's own report. sha256: of the
-    input files, in the order of their names.
+    error: the sentence of the last attempt, '' when ok. Numbers are None where the report does
+    not have them; of a damaged bag they are about what could be read. triplet_map: with its 95 %
+    interval, over `judged` frames by `protocol`. p50_ms, p95_ms: from arrival to result, as in
+    the bag's own report. sha256: of the input files, in the order of their names.
     """
 
     bag: str
@@ -138,6 +138,8 @@ def directories(bags: Sequence[Path], out: Path) -> List[Tuple[Path, Path]]:
 def _libraries() -> Tuple[Any, Any]:
     # Ray reports its use over the network unless it is told not to.
     os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
+    # Ray makes workers 15 steps nicer than this process; on a busy machine they would starve.
+    os.environ.setdefault('RAY_worker_niceness', '0')
     try:
         import pyarrow.parquet
         import ray
@@ -190,13 +192,16 @@ def _attempt(job: Job, bag: str, out: str) -> Dict[str, Any]:
     """Replay a bag on a worker; return the fields of its row."""
     started, error = time.monotonic(), ''
     found: Dict[str, Any] = {}
+    report = Path(out) / REPORT
+    report.unlink(missing_ok=True)
     try:
         job(Path(bag), Path(out))
-        found = read_result(Path(out))
     except HoiError as problem:
         error = str(problem)
     except Exception as problem:  # a bag that breaks something must not take the others with it
         error = f'{type(problem).__name__}: {problem}'
+    if report.is_file():  # of a damaged bag, of what could be read
+        found = read_result(report)
     return {**found, 'error': error, 'host': socket.gethostname(),
             'seconds': time.monotonic() - started}
 
@@ -209,9 +214,9 @@ def _result(ray: Any, reference: Any) -> Dict[str, Any]:
                 + ' '.join(str(problem).split())[:300]}
 
 
-def read_result(out: Path) -> Dict[str, Any]:
+def read_result(path: Path) -> Dict[str, Any]:
     """Return the numbers of a row from a replay's report.json."""
-    report = json.loads((out / 'report.json').read_text(encoding='utf-8'))
+    report = json.loads(path.read_text(encoding='utf-8'))
     frames, run = report['frames'], report['run']
     accuracy, total = report['accuracy']['full'], report['latency']['total']
     return {

@@ -17,9 +17,12 @@
 import json
 import sys
 
+from bags import demo_bag
 from hoi_perception.core.errors import HoiError
 from hoi_perception.replay.fleet import directories, FleetOptions, run_fleet
+from hoi_perception.replay_cli import replay_app
 import pytest
+from typer.testing import CliRunner
 
 
 @pytest.fixture
@@ -77,6 +80,28 @@ def test_bad_bags_are_told_and_tried_again_and_do_not_stop_the_rest(extra, tmp_p
     summary = json.loads((tmp_path / 'out' / 'fleet.json').read_text())
     assert (summary['bags'], summary['frames'], summary['bags_with_truth']) == (5, 30, 3)
     assert set(summary['failed']) == {str(tmp_path / 'broken'), str(tmp_path / 'deadly')}
+
+
+def test_command_replays_every_bag_and_ends_with_1_where_one_failed(extra, tmp_path):
+    bags = [demo_bag(tmp_path / 'one', 3), tmp_path / 'absent', demo_bag(tmp_path / 'two', 2)]
+    done = CliRunner().invoke(replay_app, [
+        'fleet', *map(str, bags), '--out', str(tmp_path / 'out'), '--retries', '0',
+        '--device', 'cpu'])
+    assert done.exit_code == 1 and '2 of 3 bags replayed' in done.output
+    table = extra.read_table(tmp_path / 'out' / 'fleet.parquet').to_pylist()
+    assert [row['frames'] for row in table] == [3, None, 2]
+    assert 'does not exist' in table[1]['error'] and table[0]['judged'] == 3
+    for row in table[::2]:
+        own = json.loads((tmp_path / 'out' / row['bag'] / 'report.json').read_text())
+        assert own['accuracy']['full']['value'] == row['triplet_map'] is not None
+        assert (tmp_path / 'out' / row['bag'] / 'report.html').is_file()
+
+
+@pytest.mark.parametrize('arguments', [['--workers', '0'], ['--mode', 'never']])
+def test_command_refuses_bad_input_before_anything_starts(tmp_path, arguments):
+    done = CliRunner().invoke(replay_app, [
+        'fleet', str(tmp_path / 'bag'), '--out', str(tmp_path / 'out'), *arguments])
+    assert isinstance(done.exception, HoiError) and not (tmp_path / 'out').exists()
 
 
 def test_without_the_extra_a_sentence_says_what_to_install(monkeypatch, tmp_path):

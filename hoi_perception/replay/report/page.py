@@ -36,7 +36,8 @@ def render(template: str, **content: Any) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment = Environment(loader=FunctionLoader(_file), autoescape=True, trim_blocks=True,
                               lstrip_blocks=True, undefined=StrictUndefined)
-    environment.filters.update(fixed=fixed, short=lambda value: f'{round(value, 1):g}')
+    environment.filters.update(fixed=fixed, short=lambda value: f'{round(value, 1):g}',
+                               signed=lambda value, digits: f'{value:+.{digits}f}')
     return environment.get_template(template).render(
         style=Markup(_file('style.css')), script=Markup(script),
         script_hash=Markup(f'sha256-{digest}'), **content)

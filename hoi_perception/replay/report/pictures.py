@@ -55,8 +55,8 @@ def chosen(replay: Replay, verdicts: Optional[Verdicts]) -> Dict[str, Any]:
         titles, word = {'best': 'Best frames', 'worst': 'Worst frames'}, 'agreement'
     else:
         answers = replay.answers
-        values = np.array([answer.scene.triplets.scores.max(initial=np.nan) if
-                           len(answer.scene.triplets) else np.nan for answer in answers])
+        values = np.array([answer.scene.triplets.scores.max() if len(answer.scene.triplets)
+                           else np.nan for answer in answers])
         how = ('There is no truth, so no frame is right or wrong. Frames are ranked by the score '
                'of their best triplet; frames without one are not ranked.')
         titles = {'best': 'Most certain frames', 'worst': 'Least certain frames'}
