@@ -117,10 +117,11 @@ def read_replay(directory: Path, truth: Optional[Truth] = None) -> Replay:
         queue = waiting[frame_key(message.header)]
         if queue:
             found[queue.popleft()] = scene_of(message, vocabulary_of([message]))
+    asked = tuple(dict.fromkeys(verb for verbs in run.prompts.values() for verb in verbs))
     answers: List[Answer] = []
     unanswered: List[Unanswered] = []
     for record in records:
-        real = None if truth is None else truth.scene(record.key)
+        real = None if truth is None else truth.scene(record.key, asked)
         real = None if real is None else replace(real, masks=())
         if record.index in found:
             answers.append(Answer(record, found[record.index], real))
