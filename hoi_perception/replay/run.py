@@ -153,7 +153,7 @@ def replay(options: ReplayOptions, watch: Watch = _NOBODY) -> Finished:
             except OSError as error:  # a full disk, a drive that is gone
                 raise HoiError(f'the replay into {options.out} stopped: {error}. When that is '
                                'mended, the same command goes on from there.') from error
-        judged = options.report and sum(run.counts.values())
+        judged = options.report and any(run.counts.values())
         report = _report(options, inputs, truth, watch) if judged else None
         # Not before: whoever interrupts the report must not pay for the frames again.
         (options.out / JOURNAL).unlink()
@@ -311,7 +311,7 @@ def _prepare(options: ReplayOptions, info: RunInfo) -> RunInfo:
         else:
             for name in (JOURNAL, FRAMES, RUN):
                 (out / name).unlink(missing_ok=True)
-        for name in ('report.json', 'report.html'):  # of what was here before
+        for name in ('report.json', 'report.html', 'matches.npz'):  # of what was here before
             (out / name).unlink(missing_ok=True)
         write_run(out, info)
     except OSError as error:

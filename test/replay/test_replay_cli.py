@@ -55,7 +55,7 @@ def test_a_bag_is_replayed_without_naming_the_command_run(replay_here, tmp_path)
 
 def test_with_truth_in_the_bag_there_is_a_report(replay_here, tmp_path):
     code, text, _ = replay_here(demo_bag(tmp_path / 'bag', 4))
-    assert code == 0 and 'report.html' in text
+    assert code == 0 and 'report.html' in text and 'triplet mAP of answered frames: 0.' in text
     report = json.loads((tmp_path / 'out' / 'report.json').read_text())
     assert report['frames']['answered'] == 4 and report['truth'] is not None
     assert '<html' in (tmp_path / 'out' / 'report.html').read_text()
