@@ -76,8 +76,8 @@ Measured on held-out rendered scenes ({protocols}):
 """
 
 READOUT = ("{name}: DEFR's region-masked read-out, without weights of its own and without "
-           'training: CLIP has seen whole pictures and crops of pairs, never a read-out restricted '
-           'to a region.')
+           'training: CLIP has seen whole pictures and crops of pairs, never a read-out '
+           'restricted to a region.')
 DEFR = ('{name}: that read-out on a copy of the image tower, fine-tuned on the labels of whole '
         'images (`hoi-trainer fit -c configs/synthetic/defr.yaml`); it has seen no box.')
 LAIN = ('{name}: LAIN on the frozen detector and CLIP, trained on the same scenes '

@@ -14,8 +14,6 @@
 
 """A few scenes with their detections, and small classifiers of the shipped bundle's CLIP."""
 
-from pathlib import Path
-
 from hoi_perception.networks.cosine_classifier import CosineTextClassifier
 from hoi_perception.runtime.bundle import Bundle, default_bundle_path
 from hoi_trainer.datasets import synthetic_names
@@ -26,8 +24,6 @@ from hoi_trainer.synthetic import generate
 from hoi_trainer.training.weights import write_weights
 import pytest
 import torch
-
-CONFIGS = Path(__file__).resolve().parents[2] / 'configs/synthetic'
 
 
 @pytest.fixture(name='scenes', scope='session')

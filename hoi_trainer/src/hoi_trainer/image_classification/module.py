@@ -62,7 +62,7 @@ class ImageClassifierModule(LightningModule):
         phrases = class_phrases(self.names, opened_bundle)
         opened = open_backbone(backbone, opened_bundle)
         rows = start_rows(start, opened, opened_bundle, phrases, seed, text_model)
-        self.network = ImageClassifier(opened.backbone, CosineTextClassifier(rows, gamma))
+        self.network = ImageClassifier(opened.backbone, CosineTextClassifier(rows, gamma)).train()
         self.network_config = describe(backbone, phrases, gamma)
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self._logits: List[Tensor] = []

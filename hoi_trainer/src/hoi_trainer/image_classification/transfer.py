@@ -41,7 +41,7 @@ from hoi_trainer.interaction.sources import open_dataset
 import torch
 from torch import Tensor
 
-EXPONENTS: Tuple[float, ...] = (0.5, 1.0, 2.0, 2.8, 4.0, 6.0)
+EXPONENTS: Tuple[float, ...] = (0.5, 1.0, 2.0, 3.0, 6.0)
 """Tried for each of the two scores."""
 MASK_1 = 'mask-1'
 
