@@ -178,17 +178,23 @@ def names_fault(message: HoiDetections, words: Vocabulary) -> str:
     return ''
 
 
-def expected_boxes(bundle: str) -> Dict[str, List[np.ndarray]]:
+def expected_boxes(path: str) -> Dict[str, List[np.ndarray]]:
     """Return all boxes that the detector has for each picture, and those that are given."""
+    from hoi_perception.core.boxes import clip
     from hoi_perception.ros.images import decode
-    from hoi_perception.runtime.bundle import default_bundle_path
-    from hoi_perception.runtime.pipeline import HoiPipeline, PipelineOptions
-    from hoi_perception.runtime.stage_engines import EngineOptions
-    pipeline = HoiPipeline(bundle or default_bundle_path(), options=PipelineOptions(
-        instance_threshold=0.0, max_humans=100, max_objects=100, pair_budget=1, masks=False),
-        engines=EngineOptions('eager'))
-    found = {transport: [pipeline(decode(message, MAX_PIXELS)).instances.boxes
-                         for message in image_messages(transport)]
+    from hoi_perception.runtime.bundle import Bundle, default_bundle_path
+    from hoi_perception.runtime.detect_stage import DetectStage
+    import torch
+    stage = DetectStage(Bundle.open(path or default_bundle_path()), torch.device('cpu'))
+
+    @torch.inference_mode()
+    def boxes(message: Any) -> np.ndarray:
+        rgb = decode(message, MAX_PIXELS)
+        height, width = rgb.shape[:2]
+        host = stage.detect(stage.prepare([stage.transform.resize(rgb)]))[1]
+        place = stage.transform.place(height, width)
+        return clip(stage.find(host[0], place, width, height).instances.boxes, width, height)
+    found = {transport: [boxes(message) for message in image_messages(transport)]
              for transport in ('raw', 'compressed')}
     found['given'] = [np.array([(i.x1, i.y1, i.x2, i.y2) for i in boxes_message(n).instances])
                       for n in range(len(found['raw']))]
