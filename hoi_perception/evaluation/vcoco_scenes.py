@@ -23,11 +23,12 @@ triplet, as the released evaluations of UPT and LAIN do it; a person's agent sco
 best triplet of the action. A triplet without object has no box for the roles of its action.
 """
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from hoi_perception.core.scene import NONE, Scene
-from hoi_perception.core.vocabulary import same_name
+from hoi_perception.core.vocabulary import same_name, Verb, Vocabulary
 from hoi_perception.evaluation.datasets.vcoco_names import vcoco_actions, vcoco_names
 from hoi_perception.evaluation.triplet_map import named_triplets
 from hoi_perception.evaluation.vcoco import (
@@ -40,9 +41,12 @@ from hoi_perception.evaluation.vcoco import (
 from hoi_perception.evaluation.vcoco_truth import VcocoTruth
 import numpy as np
 
+Meaning = Tuple[int, Tuple[int, ...]]
+"""Index of an action of V-COCO, and slots of its roles."""
+
 
 @lru_cache(maxsize=4096)
-def meaning(verb: str, thing: str) -> Optional[Tuple[int, Tuple[int, ...]]]:
+def meaning(verb: str, thing: str) -> Optional[Meaning]:
     """Return action and role slots of a verb with an object ('' = none), None if it has none."""
     wanted = same_name(verb)
     for action, (name, roles) in enumerate(vcoco_actions()):
@@ -55,6 +59,30 @@ def meaning(verb: str, thing: str) -> Optional[Tuple[int, Tuple[int, ...]]]:
                             if (f'{name} {roles[slot]}', same_name(thing)) in _annotated())
             return action, fitting if thing and len(roles) > 1 and fitting else every
     return None
+
+
+def renamed(scene: Scene, verbs: Sequence[str]) -> Scene:
+    """
+    Return a scene of V-COCO that calls its verbs as these do, where one of them means the same.
+
+    So that the triplets of `hold obj` can be compared with those of `hold`.
+    """
+    names: List[str] = []
+    for verb, thing in named_triplets(scene):
+        meant = meaning(verb, thing)
+        alike = [name for name in verbs if same_name(name) == same_name(verb)] or [
+            name for name in verbs if meant is not None and _holds(meaning(name, thing), meant)]
+        names.append(alike[0] if alike else verb)
+    words = tuple(dict.fromkeys(names))
+    return replace(
+        scene, vocabulary=Vocabulary(scene.vocabulary.objects, tuple(map(Verb, words)),
+                                     human=scene.vocabulary.human),
+        triplets=replace(scene.triplets, verb=np.array([words.index(name) for name in names],
+                                                       np.int64)))
+
+
+def _holds(wider: Optional[Meaning], meant: Meaning) -> bool:
+    return wider is not None and wider[0] == meant[0] and set(meant[1]) <= set(wider[1])
 
 
 @lru_cache(maxsize=1)

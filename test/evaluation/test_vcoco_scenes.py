@@ -16,7 +16,8 @@
 
 from hoi_perception.evaluation.datasets.vcoco_json import read_vcoco_instances
 from hoi_perception.evaluation.datasets.vcoco_names import vcoco_actions
-from hoi_perception.evaluation.vcoco_scenes import evaluate_scenes, meaning
+from hoi_perception.evaluation.triplet_map import named_triplets
+from hoi_perception.evaluation.vcoco_scenes import evaluate_scenes, meaning, renamed
 from hoi_perception.evaluation.vcoco_truth import truth_from_pairs
 import numpy as np
 import pytest
@@ -39,6 +40,17 @@ def test_verbs_mean_actions_and_roles(verb, thing, action, slots):
 
 def test_verbs_that_v_coco_does_not_have_mean_nothing():
     assert meaning('juggle', 'cup') is None
+
+
+@pytest.mark.parametrize(('asked', 'names'), [
+    (['hold', 'ride'], ['hold', 'ride']), (['ride'], ['hold obj', 'ride']),
+    (['hold', 'Hold_obj'], ['Hold_obj', 'ride instr']), (['eat'], ['hold obj', 'ride instr'])])
+def test_truth_calls_its_verbs_as_they_were_asked_for(asked, names):
+    before = scene([('person', PERSON), ('bicycle', BIKE), ('cup', CUP)],
+                   [(0, 'hold obj', 2), (0, 'ride instr', 1)])
+    found = renamed(before, asked)
+    assert [name for name, _ in named_triplets(found)] == names
+    np.testing.assert_array_equal(found.triplets.object, before.triplets.object)
 
 
 def _truth():

@@ -31,6 +31,7 @@ from typing import (
 
 from hoi_perception.core.scene import Instances, NONE, Scene, Triplets
 from hoi_perception.core.vocabulary import Vocabulary
+from hoi_perception.evaluation.vcoco_scenes import renamed
 from hoi_perception.evaluation.vcoco_truth import VcocoTruth
 from hoi_perception.replay.bag_reader import FrameKey
 import numpy as np
@@ -83,7 +84,7 @@ class Truth(Protocol):
 
     def row(self, key: FrameKey) -> Optional[int]: ...
 
-    def scene(self, key: FrameKey) -> Optional[Scene]: ...
+    def scene(self, key: FrameKey, verbs: Sequence[str] = ()) -> Optional[Scene]: ...
 
     def coverage(self, keys: Iterable[FrameKey]) -> Coverage: ...
 
@@ -115,10 +116,17 @@ class AnnotatedFrames:
                 return row
         return None
 
-    def scene(self, key: FrameKey) -> Optional[Scene]:
-        """Return what really is in a frame, None where that is not annotated."""
+    def scene(self, key: FrameKey, verbs: Sequence[str] = ()) -> Optional[Scene]:
+        """
+        Return what really is in a frame, None where that is not annotated.
+
+        verbs: those that were asked for; V-COCO calls its own so where they mean the same.
+        """
         row = self.row(key)
-        return None if row is None else self.scene_at(row)
+        if row is None:
+            return None
+        scene = self.scene_at(row)
+        return renamed(scene, verbs) if verbs and self.vcoco is not None else scene
 
     def coverage(self, keys: Iterable[FrameKey]) -> Coverage:
         """Count which of these frames are annotated, and which annotations they leave over."""
