@@ -41,6 +41,7 @@ from hoi_perception.runtime.loading import choose_device
 from hoi_perception.runtime.pair_batch import Chosen, instance_bucket, pack_pairs, PairBatch
 from hoi_perception.runtime.preprocess import check_rgb, Placement
 from hoi_perception.runtime.prompts import PromptSet, PromptStore
+from hoi_perception.runtime.query import instance_for
 from hoi_perception.runtime.relation_stage import (
     load_stage,
     queries_for,
@@ -110,7 +111,7 @@ class _Frame(NamedTuple):
 
     picture: what CLIP's image is made from. rows: of the instances among the detector's, `NONE`
     for a given box without one. output: of the detector, where it ran. given: the boxes came from
-    outside.
+    outside. focus: the instance that was asked for, `NONE` = none.
     """
 
     width: int
@@ -122,6 +123,7 @@ class _Frame(NamedTuple):
     pairs: Pairs
     output: Optional[Tuple[Detections, int]]
     given: bool
+    focus: int
 
 
 class _Clock:
@@ -158,6 +160,17 @@ def _only(found: Found, wanted: np.ndarray, human: int) -> Found:
 def _or(value: Optional[float], default: float) -> float:
     given = _given(value)
     return default if given is None else given
+
+
+def _with_focus(found: Instances, human: int, kept: np.ndarray,
+                asked: Optional[Sequence[float]]) -> Tuple[np.ndarray, int]:
+    """Return the rows to keep with the one that is asked for, and its place among them."""
+    row = NONE if asked is None else instance_for(found, asked)
+    if row == NONE:
+        return kept, NONE
+    kept = np.union1d(kept, row).astype(np.int64)
+    kept = kept[np.lexsort((-found.scores[kept], found.labels[kept] != human))]
+    return kept, int(np.flatnonzero(kept == row)[0])
 
 
 def _wanted_verbs(prompts: PromptSet, options: PipelineOptions) -> Optional[np.ndarray]:
@@ -248,19 +261,25 @@ class HoiPipeline:
 
     @torch.inference_mode()
     def run(self, images: Sequence[np.ndarray],
-            instances: Optional[Sequence[Optional[Instances]]] = None) -> List[Result]:
+            instances: Optional[Sequence[Optional[Instances]]] = None,
+            focus: Optional[Sequence[Optional[Sequence[float]]]] = None) -> List[Result]:
         """
         Return one result per image; the images may differ in size.
 
         instances: boxes in source pixels from another detector, per image; None = detect. Their
-        labels index `vocabulary.objects`. No masks are made for them.
+        labels index `vocabulary.objects`. No masks are made for them. focus: a point (x, y) or box
+        of source pixels per image; what was detected there is kept however low its score.
         """
         if not len(images):
             return []
         options, prompts, clock = self.options, self.prompts.current, _Clock()
         images = [check_rgb(image) for image in images]
         given = check_instances(instances, len(images), len(prompts.vocabulary.objects))
-        frames = self._instances(images, given, prompts, options, clock)
+        asked = list(focus or [None] * len(images))
+        if len(asked) != len(images):
+            raise HoiError(f'{len(asked)} points or boxes were given for {len(images)} images: '
+                           'give one per image, None where nothing is asked.')
+        frames = self._instances(images, given, asked, prompts, options, clock)
         verdicts = self._interactions(frames, prompts, options, clock)
         results = [self._scene(frame, verdict, prompts, options)
                    for frame, verdict in zip(frames, verdicts)]
@@ -268,7 +287,8 @@ class HoiPipeline:
         return [Result(scene, dict(clock.stages)) for scene in results]
 
     def _instances(self, images: Sequence[np.ndarray], given: Sequence[Optional[Instances]],
-                   prompts: PromptSet, options: PipelineOptions, clock: _Clock) -> List[_Frame]:
+                   asked: Sequence[Optional[Sequence[float]]], prompts: PromptSet,
+                   options: PipelineOptions, clock: _Clock) -> List[_Frame]:
         relating = isinstance(self._interact, RelationStage)
         missing = [i for i, item in enumerate(given) if item is None or relating]
         resized = {i: self._detect.transform.resize(images[i]) for i in range(len(images))
@@ -298,13 +318,14 @@ class HoiPipeline:
             if wanted is not None:
                 found = _only(found, wanted, words.human)
             kept = self._select(found.instances, words.human, options)
+            kept, focus = _with_focus(found.instances, words.human, kept, asked[i])
             chosen = found.instances.take(kept)
             pairs = NO_PAIRS if relating else candidate_pairs(
                 chosen.scores, chosen.labels == words.human, self._budget(options),
                 None if wanted is None else wanted[chosen.labels])
             picture = resized[i] if self._interact.after_detector else image
             frames.append(_Frame(width, height, picture, placement, found.rows[kept], chosen,
-                                 pairs, source, item is not None))
+                                 pairs, source, item is not None, focus))
         clock.lap('select')
         return frames
 
@@ -391,6 +412,8 @@ class HoiPipeline:
         threshold = _or(options.instance_threshold, self.bundle.spec.thresholds.instance)
         shown = found.scores >= threshold
         shown[human] = shown[thing] = True
+        if frame.focus != NONE:
+            shown[frame.focus] = True
         kept, position = np.flatnonzero(shown), np.cumsum(shown) - 1
         triplets = Triplets.empty() if verdict is None else Triplets(
             position[human], position[thing], verdict.verb, verdict.scores)

@@ -22,17 +22,19 @@ holds the interactions that are believed (that have an id) or score well enough 
 from dataclasses import replace
 import difflib
 import re
-from typing import Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from hoi_perception.core.boxes import area, iou
 from hoi_perception.core.errors import HoiError
-from hoi_perception.core.scene import MaskKind, NONE, Scene, Triplets
+from hoi_perception.core.scene import Instances, MaskKind, NONE, Scene, Triplets
 from hoi_perception.core.vocabulary import Vocabulary
 from hoi_perception.runtime.prompts import article
 import numpy as np
 
 MIN_IOU = 0.1
 """A box that fits no instance better than this points at nothing."""
+PROMPT_IOU = 0.5
+"""A box that asks for an instance which was not confident enough must fit it so well."""
 MAX_PHRASE = 256
 
 _ARTICLES = frozenset(('a', 'an', 'the'))
@@ -40,10 +42,40 @@ _OPENINGS = frozenset(('who', 'whose', 'is', 'does', 'someone', 'somebody', 'any
 
 
 class Answer(NamedTuple):
-    """The scene with only the triplets that answer, best first, and the answer in words."""
+    """The scene with only the triplets that answer and their masks, best first, and the words."""
 
     scene: Scene
     words: str
+
+
+def instance_for(instances: Instances, prompt: Sequence[float]) -> int:
+    """
+    Return the index of the detected instance that a prompt means, `NONE` = none.
+
+    prompt: (x, y), a point in source pixels: of the instances whose box holds it the one with the
+    best score; or (x1, y1, x2, y2), a box: the best IoU * score with IoU >= 0.5. Scores may be as
+    low as they like: somebody has said that something is there.
+    """
+    fit = instances.scores.copy()
+    if len(prompt) == 2:
+        fit *= ((instances.boxes[:, :2] <= prompt) & (instances.boxes[:, 2:] >= prompt)).all(1)
+    else:
+        overlap = iou(np.asarray([prompt], float), instances.boxes)[0]
+        fit = fit * overlap * (overlap >= PROMPT_IOU)
+    return int(fit.argmax()) if len(fit) and fit.max() > 0 else NONE
+
+
+def ask_image(pipeline: Any, rgb: np.ndarray, prompt: Sequence[float], least: float) -> Answer:
+    """
+    Compute an image with a point (x, y) or box in mind and answer what happens there.
+
+    pipeline: a `HoiPipeline`. What was detected there takes part however low its score, which a
+    scene computed before cannot offer. For least and errors see `ask_point` and `ask_box`.
+    """
+    scene = pipeline.run([rgb], focus=[prompt])[0].scene
+    if len(prompt) == 2:
+        return ask_point(scene, prompt[0], prompt[1], least)
+    return ask_box(scene, prompt, least)
 
 
 def ask_point(scene: Scene, x: float, y: float, least: float) -> Answer:
@@ -133,8 +165,10 @@ def _chosen(scene: Scene, fits: np.ndarray, least: float, nothing: str) -> Answe
 def _answer(scene: Scene, rows: np.ndarray, nothing: str) -> Answer:
     t = scene.triplets
     kept = Triplets(t.human[rows], t.object[rows], t.verb[rows], t.scores[rows], t.ids[rows])
-    # Masks of single triplets would lose their owner.
-    masks = tuple(mask for mask in scene.masks if mask.kind == MaskKind.INSTANCE)
+    owners = {int(row): place for place, row in enumerate(rows)}
+    masks = tuple(mask if mask.kind == MaskKind.INSTANCE else replace(
+        mask, owner=owners[mask.owner]) for mask in scene.masks
+        if mask.kind == MaskKind.INSTANCE or mask.owner in owners)
     sentences = []
     for human, thing, verb, score in zip(kept.human, kept.object, kept.verb, kept.scores):
         end = '' if thing == NONE else f' {_name(scene, thing)}'

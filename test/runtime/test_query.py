@@ -17,7 +17,7 @@
 from hoi_perception.core.errors import HoiError
 from hoi_perception.core.scene import Instances, Mask, MaskKind, NONE, Scene, Triplets
 from hoi_perception.core.vocabulary import Verb, Vocabulary
-from hoi_perception.runtime.query import ask_box, ask_phrase, ask_point
+from hoi_perception.runtime.query import ask_box, ask_phrase, ask_point, instance_for
 import numpy as np
 import pytest
 
@@ -72,6 +72,27 @@ def test_an_instance_whose_mask_covers_the_point_goes_first():
     assert told(answer) == [(0, 'ride', 2)]
     assert {mask.kind for mask in answer.scene.masks} == {MaskKind.INSTANCE}
     assert told(ask_point(SCENE, 150, 300, LEAST))[0] == (0, 'hold', 1)
+
+
+def test_masks_of_the_triplets_that_answer_come_along_with_their_new_index():
+    masks = [Mask(MaskKind.INSTANCE, 2, 60, 200, np.ones((200, 240), bool))]
+    masks += [Mask(kind, owner, 0, 0, np.full((9, 9 + owner), True))
+              for owner in range(6) for kind in (MaskKind.UNION, MaskKind.INTERSECTION)]
+    scene = Scene(640, 480, WORDS, SCENE.instances, SCENE.triplets, tuple(masks))
+    answer = ask_box(scene, (205, 55, 335, 385), LEAST).scene
+    told_by = [SCENE.triplets.scores.tolist().index(score) for score in answer.triplets.scores]
+    for mask in answer.masks[1:]:
+        assert mask.bitmap.shape[1] - 9 == told_by[mask.owner]
+    assert len(answer.masks) == 1 + 2 * len(told_by) and told_by == [2, 3]
+
+
+@pytest.mark.parametrize('prompt, expected', [
+    ((20, 20), 1), ((5, 5), 0), ((300, 300), NONE), ((0, 0, 99, 99), 0), ((21, 21, 39, 40), 1),
+    ((200, 200, 220, 220), NONE)])
+def test_a_point_or_box_finds_what_is_there_however_low_its_score(prompt, expected):
+    found = Instances([[0, 0, 100, 100], [20, 20, 40, 40]], [0.04, 0.05], [0, 1])
+    assert instance_for(found, prompt) == expected
+    assert instance_for(Instances.empty(), prompt) == NONE
 
 
 @pytest.mark.parametrize('x, y', [(-1, 5), (5, 481), (float('nan'), 5), (5, float('inf'))])

@@ -17,7 +17,7 @@
 from importlib.util import find_spec
 
 from bundles import LAIN_HEAD, OBJECTS, SEG2HOI_HEAD, tiny_bundle
-from hoi_perception.core.errors import BundleError
+from hoi_perception.core.errors import BundleError, HoiError
 from hoi_perception.core.scene import Instances, MaskKind
 from hoi_perception.runtime.bundle import Buckets, HeadSpec
 from hoi_perception.runtime.detect_stage import Found
@@ -25,6 +25,7 @@ from hoi_perception.runtime.engines.coverage import check_graphs
 from hoi_perception.runtime.engines.export import export_graph
 from hoi_perception.runtime.graphs import bundle_graphs, head_buckets, relation_graph
 from hoi_perception.runtime.pipeline import HoiPipeline, PipelineOptions
+from hoi_perception.runtime.query import ask_image
 from hoi_perception.runtime.relation_stage import (
     queries_for,
     RelationRanked,
@@ -123,6 +124,26 @@ def test_a_given_box_over_nothing_has_no_query():
                       [1.0] * 4, [1, 0, 0, 0])
     assert queries_for(given, found).tolist() == [4, -1, 7, -1]
     assert queries_for(given, Found(Instances.empty(), np.zeros(0, np.int64))).tolist() == [-1] * 4
+
+
+def test_a_point_or_box_brings_an_instance_that_was_not_confident_enough(pipeline):
+    scene = pipeline(_image())
+    scores, labels = scene.instances.scores, scene.instances.labels
+    _, thing = min((scores[o], o) for h, o in zip(scene.triplets.human, scene.triplets.object)
+                   if scores[h] > scores[o] and labels[o] != 0)
+    box = scene.instances.boxes[thing]
+    pipeline.options = PipelineOptions(
+        triplet_threshold=0.0, instance_threshold=float(scores[thing]) + 1e-4, min_per_side=0)
+    assert not (pipeline(_image()).instances.boxes == box).all(1).any()
+    asked, = pipeline.run([_image()], focus=[box])
+    row, = np.flatnonzero((asked.scene.instances.boxes == box).all(1))
+    assert row in asked.scene.triplets.object
+    answer = ask_image(pipeline, _image(), box.tolist(), 0.0)
+    assert len(answer.scene.triplets) and (answer.scene.triplets.object == row).any()
+    assert {mask.owner for mask in answer.scene.masks if mask.kind == MaskKind.UNION} == set(
+        range(len(answer.scene.triplets)))
+    with pytest.raises(HoiError, match='one per image'):
+        pipeline.run([_image()], focus=[None, None])
 
 
 def test_a_frame_without_people_has_no_triplets(pipeline):
