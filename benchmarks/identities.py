@@ -15,7 +15,7 @@
 """
 How well identities and events hold on the shipped demo, against its ground truth.
 
-    python -m benchmarks.identities [--bundle DIRECTORY] [--every 1]
+    python -m benchmarks.identities [--bundle DIRECTORY] [--every 1] [--write FILE]
 
 Every frame of the shipped bag goes through the pipeline and, with the node's default parameters,
 through tracking and events. The bag shows one synthetic sequence after another without a pause;
@@ -139,14 +139,14 @@ def spread(values) -> dict:
 
 def demo(bundle, every: int):
     """Return pipeline, stamps in nanoseconds, found and true scenes of the shipped bag."""
-    import hoi_perception
     from hoi_perception.replay.bag_reader import BagReader
+    from hoi_perception.replay.sample_frames import shipped_bag
     from hoi_perception.replay.scenes import scene_of, vocabulary_of
     from hoi_perception.runtime.bundle import default_bundle_path
     from hoi_perception.runtime.pipeline import HoiPipeline, PipelineOptions
     pipeline = HoiPipeline(bundle or default_bundle_path(), 'cpu',
                            options=PipelineOptions(masks=False))
-    with BagReader(Path(hoi_perception.__file__).parent / 'demo_data' / 'synthetic_demo') as bag:
+    with BagReader(shipped_bag()) as bag:
         messages = bag.ground_truth()
         names = vocabulary_of(messages.values())
         frames = [frame for frame in bag.frames() if frame.key in messages][::every]
@@ -160,6 +160,7 @@ def main(arguments=None) -> dict:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument('--bundle')
     parser.add_argument('--every', type=int, default=1, help='use every n-th frame only')
+    parser.add_argument('--write', type=Path, help='write the report to this JSON file')
     options = parser.parse_args(arguments)
     from hoi_perception.ros.events import rule
     from hoi_perception.ros.parameters import Settings
@@ -192,6 +193,8 @@ def main(arguments=None) -> dict:
               'milliseconds_per_frame': {'p50': round(float(np.median(took)), 2),
                                          'p95': round(float(np.percentile(took, 95)), 2)}}
     print(json.dumps(report, indent=2))
+    if options.write:
+        options.write.write_text(json.dumps(report, indent=2) + '\n')
     return report
 
 
