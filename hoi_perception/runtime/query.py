@@ -54,8 +54,11 @@ def instance_for(instances: Instances, prompt: Sequence[float]) -> int:
 
     prompt: (x, y), a point in source pixels: of the instances whose box holds it the one with the
     best score; or (x1, y1, x2, y2), a box: the best IoU * score with IoU >= 0.5. Scores may be as
-    low as they like: somebody has said that something is there.
+    low as they like: somebody has said that something is there. Raises `HoiError` on other input.
     """
+    if len(prompt) not in (2, 4) or not np.isfinite(np.asarray(prompt, float)).all():
+        raise HoiError(f'{tuple(prompt)} is neither a point (x, y) nor a box (x1, y1, x2, y2) of '
+                       'finite pixels.')
     fit = instances.scores.copy()
     if len(prompt) == 2:
         fit *= ((instances.boxes[:, :2] <= prompt) & (instances.boxes[:, 2:] >= prompt)).all(1)

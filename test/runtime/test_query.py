@@ -95,6 +95,12 @@ def test_a_point_or_box_finds_what_is_there_however_low_its_score(prompt, expect
     assert instance_for(Instances.empty(), prompt) == NONE
 
 
+@pytest.mark.parametrize('prompt', [(), (1, 2, 3), (1, float('nan')), (0, 0, float('inf'), 9)])
+def test_what_is_no_point_and_no_box_is_refused(prompt):
+    with pytest.raises(HoiError, match='neither a point'):
+        instance_for(SCENE.instances, prompt)
+
+
 @pytest.mark.parametrize('x, y', [(-1, 5), (5, 481), (float('nan'), 5), (5, float('inf'))])
 def test_a_point_outside_the_image_is_refused(x, y):
     with pytest.raises(HoiError, match='not in the image of 640 x 480'):
