@@ -188,6 +188,20 @@ def compare_rmlr(
                                        output=output)))
 
 
+@app.command('compare-seg2hoi')
+def compare_seg2hoi(
+        config: Path = typer.Argument(..., help='YAML of the grid'),
+        data: Optional[str] = typer.Option(None, help='directory with train/ and test/'),
+        runs: Optional[str] = typer.Option(None, help='directory of the runs'),
+        cache: Optional[str] = typer.Option(None, help="directory of the trunk's outputs"),
+        output: Optional[str] = typer.Option(None, help='JSON of the results'),
+) -> None:
+    """Train and compare Seg2HOI with and without its parts; resumable."""
+    from hoi_trainer.set_prediction.compare import compare, read_comparison
+    typer.echo(compare(read_comparison(config, data=data, runs=runs, cache=cache,
+                                       output=output)))
+
+
 @app.command('export-synthetic')
 def export_synthetic(
         detector: Path = typer.Argument(..., help='detector weights written by `fit`'),

@@ -187,6 +187,34 @@ def test_the_audit_counts_compares_and_draws(scenes, split, tmp_path, capsys):
     assert 'contact_band' in (tmp_path / 'audit/masks.md').read_text()
 
 
+def test_a_grid_trains_tests_keeps_what_is_done_and_says_what_follows(scenes, tmp_path, capsys):
+    training = _config(scenes, tmp_path / 'plain')
+    grid = yaml.safe_load((SHIPPED.parent / 'seg2hoi_grid.yaml').read_text())
+    grid.update(bundle=str(default_bundle_path()), data=str(scenes), cache=str(scenes / 'cache'),
+                runs=str(tmp_path / 'runs'), training=str(training), seeds=[0], samples=8,
+                batch_size=4, quadruplets=2, processes=1, output=str(tmp_path / 'heads.json'))
+    grid['variants'] = {name: {**entry, 'splits': entry['splits'][:1]}
+                        for name, entry in grid['variants'].items()
+                        if name in ('seg2hoi', 'no_relation')}
+    path = tmp_path / 'grid.yaml'
+    path.write_text(yaml.safe_dump(grid))
+    if not (scenes / 'test').exists():
+        (scenes / 'test').symlink_to(scenes / 'val')
+    (tmp_path / 'heads.json').write_text('{"heads": 1}')
+    assert main(['compare-seg2hoi', str(path)]) == 0
+    content = json.loads((tmp_path / 'heads.json').read_text())
+    assert content['heads'] == 1 and len(content['seg2hoi']['runs']) == 2
+    assert set(content['seg2hoi']['directions']) == {'counterpart_attention_helps',
+                                                     'union_iou_at_least_0.75'}
+    figures = content['seg2hoi']['heads']['seg2hoi']['full']
+    assert {'instances_full', 'boxes_full', 'mask_map', 'union_iou'} <= set(figures)
+    capsys.readouterr()
+    assert main(['compare-seg2hoi', str(path)]) == 0
+    assert '0 to do' in capsys.readouterr().out
+    path.write_text('seeds: 3')
+    assert main(['compare-seg2hoi', str(path)]) == 2
+
+
 def test_a_bundle_without_masks_and_data_without_pairs_end_in_a_sentence(scenes, tmp_path,
                                                                          capsys):
     assert main(['data', 'masks', str(default_bundle_path()), str(tmp_path), str(tmp_path),

@@ -97,7 +97,7 @@ def _against_exact(split: SetSplit, scenes: Any, valid: Tensor) -> Optional[floa
         scene = scenes.scenes[int(split.dataset.records[index].image)]
         coarse = cv2.resize(np.asarray(
             scenes.instance_maps[int(split.dataset.records[index].image)]), (width, height),
-            interpolation=cv2.INTER_NEAREST)
+            interpolation=cv2.INTER_NEAREST_EXACT)
         first, _ = distinct_pairs(split.dataset.records[index])
         boxes = scene.boxes.tolist()
         for pair, union in enumerate(_unions(split, index).numpy()):
