@@ -158,10 +158,11 @@ def _connect(ray: Any, options: FleetOptions) -> None:
         else:
             ray.init(address=options.address, **quiet)
     except Exception as error:  # ConnectionError, RuntimeError and grpc's own
-        where = options.address or 'this machine'
         detail = ' '.join(str(error).split())[:200] or type(error).__name__
-        raise HoiError(f'Ray does not start on {where} ({detail}): check the address, or leave '
-                       '--address out to work on this machine.') from error
+        raise HoiError(
+            f'Ray does not start on this machine ({detail}).' if options.address is None else
+            f'the Ray cluster {options.address} does not answer ({detail}): check the address and '
+            'RAY_AUTH_TOKEN, or leave --address out to work on this machine.') from error
 
 
 def _work(ray: Any, places: Sequence[Tuple[Path, Path]], job: Job, options: FleetOptions,
