@@ -85,7 +85,9 @@ LAIN = ('{name}: LAIN on the frozen detector and CLIP, trained on the same scene
 SEG2HOI = ("{name}: Seg2HOI, relations predicted as a set from the frozen detector's queries and "
            'masks, trained on the same scenes '
            '(`hoi-trainer fit -c configs/synthetic/seg2hoi.yaml`).')
-ABOUT = {'defr': DEFR, 'lain': LAIN, 'seg2hoi': SEG2HOI}
+RMLR = ('{name}: RmLR on the frozen detector and CLIP, taught by the text of what the same scenes '
+        'show (`hoi-trainer fit -c configs/synthetic/rmlr.yaml`).')
+ABOUT = {'defr': DEFR, 'lain': LAIN, 'rmlr': RMLR, 'seg2hoi': SEG2HOI}
 EXPONENT = 1.0
 """Of the detector's scores: as in training; on the validation split better than LAIN's 2.8."""
 TRIPLET_THRESHOLD = 0.2
@@ -151,12 +153,12 @@ def read_head(path: Path) -> Tuple[HeadSpec, Dict[str, Tensor]]:
     if config.get('kind') == 'seg2hoi':  # the head's own class scores stand for the detector's
         return HeadSpec(kind='seg2hoi', config=config['config'], activation='sigmoid',
                         human_exponent=0.0, object_exponent=0.0), _half(state)
-    if config.get('kind') != 'lain':
+    if config.get('kind') not in ('lain', 'rmlr'):
         raise BundleError(f'{path} holds {config.get("kind")!r}, expected a head written by '
-                          '`hoi-trainer fit -c configs/synthetic/lain.yaml`, defr.yaml or '
-                          'seg2hoi.yaml.')
+                          '`hoi-trainer fit -c configs/synthetic/lain.yaml`, rmlr.yaml, defr.yaml '
+                          'or seg2hoi.yaml.')
     return HeadSpec(
-        kind='lain', config=config['config'], activation='sigmoid',
+        kind=config['kind'], config=config['config'], activation='sigmoid',
         temperature=math.exp(float(state['logit_scale'])), human_exponent=EXPONENT,
         object_exponent=EXPONENT), _half(state)
 
