@@ -153,6 +153,8 @@ def replay(options: ReplayOptions, watch: Watch = _NOBODY) -> Finished:
             except OSError as error:  # a full disk, a drive that is gone
                 raise HoiError(f'the replay into {options.out} stopped: {error}. When that is '
                                'mended, the same command goes on from there.') from error
+        for sentence in pipeline.engine_failures:
+            watch.say(sentence)
         judged = options.report and any(run.counts.values())
         report = _report(options, inputs, truth, watch) if judged else None
         # Not before: whoever interrupts the report must not pay for the frames again.
