@@ -62,18 +62,24 @@ class Requests:
             name, self._node.create_client(kind, name))
         what = name.rpartition('/')[2]
         self.count[what] += 1
+        # What is asked before both sides have found each other is lost in the middleware.
+        self._spin(client.service_is_ready)
         started = time.monotonic()
         future = client.call_async(request)
-        while not future.done() and time.monotonic() < started + ANSWER_S:
-            if self._orders.gone.is_set():
-                raise KeyboardInterrupt
-            rclpy.spin_once(self._node, timeout_sec=0.05)
+        self._spin(future.done)
         if not future.done():
             client.remove_pending_request(future)
             self.is_wrong(f'{name} did not answer within {ANSWER_S:.0f} s.')
             return None
         self.seconds.setdefault(what, []).append(time.monotonic() - started)
         return future.result()
+
+    def _spin(self, done: Callable[[], bool]) -> None:
+        end = time.monotonic() + ANSWER_S
+        while not done() and time.monotonic() < end:
+            if self._orders.gone.is_set():
+                raise KeyboardInterrupt
+            rclpy.spin_once(self._node, timeout_sec=0.05)
 
     def is_wrong(self, sentence: str) -> None:
         """Count an answer that is not what the rules say."""

@@ -329,6 +329,7 @@ def test_two_cameras_under_load_never_swap_their_results(graph):
         meter.close()
 
 
+@pytest.mark.timeout(600)  # five processes: on a busy machine they take long to start
 def test_a_short_soak_finds_nothing_wrong(bundle, tmp_path, monkeypatch):
     out = tmp_path / 'soak.json'
     monkeypatch.setattr(sys, 'argv', ['soak'])
