@@ -20,8 +20,10 @@ from pathlib import Path
 
 from hoi_perception.core.errors import HoiError
 from hoi_trainer.cli import main
+from hoi_trainer.image_classification.cell import run_cell
 from hoi_trainer.image_classification.claims import CLAIMS, NO_BETTER, summary, verdicts
 from hoi_trainer.image_classification.compare import compare, read_comparison, Variant
+from hoi_trainer.training.grid import write_result
 import pytest
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs/synthetic'
@@ -97,6 +99,10 @@ def test_a_grid_runs_from_its_yaml_and_keeps_the_results_of_others(scenes, shipp
         variants={'lse_sign': Variant(readouts=('ave-pool',), noise=(0.1,),
                                       thresholds=(0.0, 0.5)),
                   'training_free': Variant(reference='training_free')})
+    first = plan.cells()[0]
+    directory = tmp_path / 'runs' / shipped.model_id / first.name
+    directory.mkdir(parents=True)
+    write_result(directory, run_cell(first, directory))
     content = json.loads(compare(plan).read_text())
     assert content['heads'] == {'lain': 1}
     heads = content['defr']['heads']
@@ -104,6 +110,7 @@ def test_a_grid_runs_from_its_yaml_and_keeps_the_results_of_others(scenes, shipp
     assert set(heads['lse_sign']['readouts']) == {'mask-1', 'ave-pool'}
     gate = content['defr']['runs'][0]['gate']['curve'][0]
     assert set(gate) >= {'spared', 'lost_pairs', 'map_defr', 'map_lain'}
+    assert content['defr']['runs'][0] == json.loads((directory / 'result.json').read_text())
     done = sorted(path.stat().st_mtime_ns for path in tmp_path.rglob('result.json'))
     assert len(done) == 2
     assert json.loads(compare(plan).read_text())['defr']['runs'] == content['defr']['runs']

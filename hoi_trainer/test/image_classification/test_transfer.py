@@ -19,7 +19,9 @@ from dataclasses import replace
 from hoi_perception.core.errors import BundleError, HoiError
 from hoi_perception.runtime.bundle import Bundle, write_bundle
 from hoi_perception.runtime.pipeline import HoiPipeline, PipelineOptions
+from hoi_perception.runtime.verify import verify_heads
 from hoi_trainer.cli import main
+from hoi_trainer.export_synthetic import export_synthetic
 from hoi_trainer.image_classification.export import defr_head
 from hoi_trainer.image_classification.gate import gate_report
 from hoi_trainer.image_classification.network import read_classifier, write_exponents
@@ -229,6 +231,22 @@ def test_as_a_head_it_scores_pairs_as_the_trainer_does(tuned, trained, shipped, 
     scene = pipeline(np.array(np.random.default_rng(0).integers(
         0, 255, (360, 480, 3), dtype=np.uint8)))
     assert scene.model_id.endswith('/defr')
+
+
+def test_it_is_exported_beside_the_training_free_read_out(weights, shipped, tmp_path):
+    write_exponents(weights, shipped, (3.0, 0.5))
+    path = export_synthetic(shipped.path / 'detector.safetensors',
+                            shipped.path / 'clip.safetensors', tmp_path / 'made', {},
+                            {'defr': weights})
+    write_exponents(weights, shipped, (1.0, 1.0))
+    made = Bundle.open(path)
+    assert list(made.spec.heads) == ['defr', 'defr_training_free']
+    head = made.spec.heads['defr']
+    assert (head.kind, head.human_exponent, head.object_exponent) == ('defr', 3.0, 0.5)
+    assert head.temperature == pytest.approx(100.48, rel=1e-3)
+    assert 'fine-tuned on the labels' in (path / 'CARD.md').read_text()
+    assert sum(file.stat().st_size for file in path.rglob('*') if file.is_file()) < 20e6
+    assert verify_heads(made) == ('defr', 'defr_training_free')
 
 
 @pytest.mark.parametrize(('change', 'words'), [
