@@ -32,6 +32,7 @@ Colour = Tuple[int, int, int]
 Box = Tuple[float, float, float, float]
 
 HUMAN_COLOUR: Colour = (255, 176, 32)
+PAIR_COLOUR: Colour = (255, 255, 255)
 MASK_OPACITY = 0.38
 CHIP_OPACITY = 205
 VERBS_PER_PAIR = 3
@@ -65,7 +66,8 @@ def draw_overlay(rgb: np.ndarray, scene: Scene, scale: float = 1.0,
     that of `status_line`.
     """
     image = Image.fromarray(np.ascontiguousarray(rgb, np.uint8)).copy()
-    colours = instance_colours(scene)
+    colours, pairs = instance_colours(scene), pair_lines(scene, max_pairs)
+    _draw_pair_masks(image, scene, pairs)
     for mask in scene.masks:
         if (mask.kind == MaskKind.INSTANCE and 0 <= mask.owner < len(colours)
                 and mask.bitmap.size):
@@ -74,7 +76,6 @@ def draw_overlay(rgb: np.ndarray, scene: Scene, scale: float = 1.0,
     brush = _Brush(ImageDraw.Draw(image, 'RGBA'), image.size,
                    width=max(1, round(scale * max(2, side / 240))),
                    font=_font(max(8, round(scale * max(13, side / 30)))))
-    pairs = pair_lines(scene, max_pairs)
     if status:
         brush.chip(0, 0, [status], HUMAN_COLOUR)
     _draw_boxes(brush, scene, colours, pairs)
@@ -101,10 +102,24 @@ def instance_colours(scene: Scene) -> List[Colour]:
     return colours
 
 
-def _tint(image: Image.Image, mask, colour: Colour) -> None:
+def _draw_pair_masks(image: Image.Image, scene: Scene,
+                     pairs: Mapping[Tuple[int, int], List[str]]) -> None:
+    """Outline the union of every pair that is shown and tint where its two parts meet."""
+    drawn = set()
+    for mask in scene.masks:
+        if (mask.kind == MaskKind.INSTANCE or not mask.bitmap.size
+                or not 0 <= mask.owner < len(scene.triplets)):
+            continue
+        key = (int(scene.triplets.human[mask.owner]), int(scene.triplets.object[mask.owner]))
+        if key in pairs and (key, mask.kind) not in drawn:
+            drawn.add((key, mask.kind))
+            _tint(image, mask, PAIR_COLOUR, MASK_OPACITY * (mask.kind != MaskKind.UNION))
+
+
+def _tint(image: Image.Image, mask, colour: Colour, opacity: float = MASK_OPACITY) -> None:
     """Blend a colour into the frame where the mask is set, fully along its edge."""
     bitmap = mask.bitmap
-    alpha = bitmap * np.uint8(255 * MASK_OPACITY)
+    alpha = bitmap * np.uint8(255 * opacity)
     inner = (bitmap[:-2, 1:-1] & bitmap[2:, 1:-1] & bitmap[1:-1, :-2] & bitmap[1:-1, 2:])
     alpha[1:-1, 1:-1][bitmap[1:-1, 1:-1] & ~inner] = 255
     image.paste(colour, (mask.x, mask.y), Image.fromarray(alpha))

@@ -77,6 +77,20 @@ def test_mask_tints_its_pixels_and_only_those():
     assert tuple(drawn[110, 115]) == colour_of(1)
 
 
+def test_a_shown_pair_s_union_is_outlined_and_its_intersection_tinted():
+    square = np.zeros((40, 40), bool)
+    square[10:30, 10:30] = True
+    masks = [Mask(MaskKind.UNION, 0, 100, 100, square),
+             Mask(MaskKind.INTERSECTION, 0, 160, 100, square),
+             Mask(MaskKind.UNION, 1, 220, 100, square), Mask(MaskKind.UNION, 9, 280, 100, square)]
+    drawn = draw_overlay(GREY, scene([(300, 300, 340, 400), (400, 300, 440, 400),
+                                      (500, 300, 540, 400)], [0, 1, 2],
+                                     [(0, 1, 0, 0.9), (0, 2, 1, 0.5)], masks), max_pairs=1)
+    assert tuple(drawn[110, 115]) == (255, 255, 255) and tuple(drawn[120, 120]) == (90, 90, 90)
+    assert np.abs(drawn[120, 180] - (90 + 165 * 0.38)).max() <= 2
+    assert (drawn[100:140, 220:320] == 90).all()  # a pair that is not shown, and no triplet's
+
+
 def test_text_has_light_letters_on_a_dark_plate():
     difference = draw_overlay(GREY, scene(RIDER, [0, 1], [(0, 1, 0, 0.9)])).astype(int)
     assert (difference.min(axis=2) > 230).sum() > 60
