@@ -23,6 +23,7 @@ from hoi_trainer.interaction.sources import open_dataset
 from hoi_trainer.synthetic import generate
 import pytest
 import torch
+import transformers
 import yaml
 
 SHIPPED = Path(__file__).resolve().parents[2] / 'configs/synthetic/rmlr.yaml'
@@ -67,3 +68,18 @@ def _write_config(scenes):
         path.write_text(yaml.safe_dump(config))
         return path
     return write
+
+
+@pytest.fixture(name='bert', scope='session')
+def _bert(tmp_path_factory):
+    """Save a tiny random BERT with a word tokenizer, as `save_pretrained` writes them."""
+    directory = tmp_path_factory.mktemp('bert')
+    words = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a', 'bicycle', 'carrying', 'cup',
+             'holding', 'large', 'person', 'riding', 'umbrella', 'very']
+    (directory / 'vocab.txt').write_text('\n'.join(words))
+    transformers.BertTokenizerFast(vocab=str(directory / 'vocab.txt')).save_pretrained(directory)
+    torch.manual_seed(0)
+    transformers.BertModel(transformers.BertConfig(
+        vocab_size=len(words), hidden_size=24, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=32)).save_pretrained(directory)
+    return directory

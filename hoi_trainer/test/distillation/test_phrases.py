@@ -27,7 +27,6 @@ from hoi_trainer.distillation.phrases import (
 )
 import pytest
 import torch
-import transformers
 
 TEXTS = ['a person riding a bicycle', 'a person holding a cup', 'a person riding a bicycle',
          'a person carrying a very large umbrella']
@@ -62,29 +61,15 @@ def test_clip_gives_its_sentence_and_the_words_between_start_and_end(custom):
     assert not torch.allclose(found.words[0, 2], found.words[1, 2])
 
 
-def _save_bert(directory):
-    """Save a tiny random BERT with a word tokenizer, as `save_pretrained` writes them."""
-    words = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]',
-             *sorted({word for text in TEXTS for word in text.split()})]
-    directory.mkdir()
-    (directory / 'vocab.txt').write_text('\n'.join(words))
-    transformers.BertTokenizerFast(vocab=str(directory / 'vocab.txt')).save_pretrained(directory)
-    torch.manual_seed(0)
-    transformers.BertModel(transformers.BertConfig(
-        vocab_size=len(words), hidden_size=24, num_hidden_layers=2, num_attention_heads=2,
-        intermediate_size=32)).save_pretrained(directory)
-    return directory
-
-
-def test_a_bert_of_a_directory_gives_words_without_special_tokens(tmp_path):
-    found = transformers_phrases(_save_bert(tmp_path / 'bert'), TEXTS, 6)
+def test_a_bert_of_a_directory_gives_words_without_special_tokens(bert):
+    found = transformers_phrases(bert, TEXTS, 6)
     assert found.sentences.shape == (4, 24) and found.words.shape == (4, 6, 24)
     assert found.word_mask.sum(1).tolist() == [5, 5, 5, 6] and NOBODY not in found.text
     torch.testing.assert_close(found.words[found.word_mask].norm(dim=-1),
                                torch.ones(int(found.word_mask.sum())))
     torch.testing.assert_close(found.sentences[0], found.sentences[2])
     assert not found.sentences.requires_grad and not found.words.requires_grad
-    whole = transformers_phrases(tmp_path / 'bert', TEXTS[3:], 7)
+    whole = transformers_phrases(bert, TEXTS[3:], 7)
     assert whole.words.shape == (1, 7, 24)
     torch.testing.assert_close(whole.words[0, :6], found.words[3], atol=1e-5, rtol=1e-4)
 
