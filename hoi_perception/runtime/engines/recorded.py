@@ -37,8 +37,8 @@ def record(pipeline: Any, frames: Sequence[np.ndarray], batch: int = 1) -> Recor
     """
     Return inputs by (graph name, bucket) as frames (H, W, 3) uint8 RGB gave them.
 
-    pipeline: a `HoiPipeline`; its options are as before afterwards. Its networks run as they are
-    set up, engines included. batch: frames per call.
+    pipeline: a `HoiPipeline`; its options and counters are as before afterwards. Its networks run
+    as they are set up, engines included. batch: frames per call.
     """
     recorded: Recorded = {}
 
@@ -48,6 +48,7 @@ def record(pipeline: Any, frames: Sequence[np.ndarray], batch: int = 1) -> Recor
             kept.append(tuple(tensor.clone() for tensor in tensors))
 
     stages, options = pipeline.stages, pipeline.options
+    counted = [stage.eager_calls for stage in stages]
     try:
         for stage in stages:
             stage.recorder = lambda bucket, tensors, name=stage.title: keep(name, bucket, tensors)
@@ -57,6 +58,6 @@ def record(pipeline: Any, frames: Sequence[np.ndarray], batch: int = 1) -> Recor
                 pipeline.run(frames[start:start + batch])
     finally:
         pipeline.options = options
-        for stage in stages:
-            stage.recorder = None
+        for stage, count in zip(stages, counted):
+            stage.recorder, stage.eager_calls = None, count
     return recorded

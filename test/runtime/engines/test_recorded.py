@@ -47,6 +47,7 @@ def test_every_network_is_recorded_in_the_shapes_that_engines_are_built_for(bund
                 assert (tensor.shape, tensor.dtype) == (example.shape, example.dtype)
     assert pipeline.options is options
     assert not any(stage.recorder for stage in pipeline.stages)
+    assert set(pipeline.eager_calls.values()) == {0}, 'frames that nobody sent do not count'
 
 
 def test_no_frames_record_nothing(bundle):
