@@ -137,7 +137,7 @@ def _digest(held: List[Tuple[str, Tensor]]) -> str:
     for name, tensor in held:
         digest.update(f'{name} {tuple(tensor.shape)} {tensor.dtype}'.encode())
         content = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(memoryview(content.view(torch.uint8).numpy()))
+        digest.update(content.view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
 
 
