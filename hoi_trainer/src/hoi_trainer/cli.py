@@ -228,6 +228,27 @@ def export_synthetic(
     typer.echo(module.export_synthetic(detector, clip, directory, figures, heads))
 
 
+@app.command()
+def label(
+        images: Path = typer.Argument(..., help='directory of images or of `synth`, or a bag'),
+        teacher: str = typer.Option(..., help='image-text-to-text model of transformers with a '
+                                              'chat template: hub id or local directory'),
+        out: Path = typer.Option(..., help='JSON lines; what it has already is not asked again'),
+        device: str = typer.Option('cpu', help='cpu, cuda, cuda:1, ...'),
+        batch_size: int = typer.Option(8, min=1, help='images asked about at once'),
+        topic: Optional[str] = typer.Option(None, help='camera of the bag [most frames]'),
+        every: int = typer.Option(1, min=1, help='only every n-th image or frame')) -> None:
+    """Let a vision LLM say who does what with which object in images that nobody annotated."""
+    from hoi_trainer.teaching.labelling import label_images
+    from hoi_trainer.teaching.pictures import open_pictures
+    from hoi_trainer.teaching.vision_llm import VisionLlm
+    pictures = open_pictures(images, topic, every)
+    found = label_images(
+        pictures, VisionLlm(teacher, device), out, batch_size,
+        lambda done, count: typer.echo(f'{done} of {count} images', err=True))
+    _report(found.summary, None)
+
+
 @data.command()
 def check(path: Path = typer.Argument(..., help='annotation file, or directory of `synth`'),
           images: Optional[Path] = typer.Option(None, help='directory of the photos'),
