@@ -17,6 +17,7 @@
 from pathlib import Path
 from typing import Union
 
+from hoi_perception.networks.cl_hoi import ClHoi, ClHoiConfig
 from hoi_perception.networks.clip import build_clip, ClipTrunk
 from hoi_perception.networks.dense_detector import DenseDetector, DenseDetectorConfig
 from hoi_perception.networks.lain import Lain, LainConfig
@@ -56,6 +57,12 @@ LAIN_HEAD = HeadSpec(
 
 RMLR_HEAD = HeadSpec(
     kind='rmlr', config=RmlrConfig(width=16, query_dim=16, heads=2, ffn=32).to_mapping(),
+    activation='sigmoid', temperature=10.0, human_exponent=0.5, object_exponent=0.5)
+
+CL_HOI_HEAD = HeadSpec(
+    kind='cl_hoi', config=ClHoiConfig(
+        query_dim=16, heads=2, content_layers=1, translator=16, translator_layers=2,
+        context_queries=4, bottleneck=8).to_mapping(),
     activation='sigmoid', temperature=10.0, human_exponent=0.5, object_exponent=0.5)
 
 DEFR_HEAD = HeadSpec(kind='defr', text='rows', activation='sigmoid', temperature=100.0)
@@ -112,6 +119,9 @@ def tiny_bundle(directory: Union[str, Path], **changes) -> Bundle:
         if head.kind == 'rmlr':
             network = Rmlr(ClipTrunk(clip.visual), RmlrConfig.from_mapping(head.config))
             tensors[f'heads/{name}.safetensors'] = network.state_dict()
+        if head.kind == 'cl_hoi':
+            student = ClHoi(ClipTrunk(clip.visual), ClHoiConfig.from_mapping(head.config))
+            tensors[f'heads/{name}.safetensors'] = student.state_dict()
         if head.kind == 'defr':
             own = RegionReadout(ClipTrunk(build_clip(spec.clip.config).visual), projected=False)
             phrases, _, _ = lay_out_rows(spec.core_vocabulary(), spec.vocabulary.background)

@@ -113,7 +113,8 @@ class HeadSpec(_Spec):
     CLIP's own. The exponents weigh the detector's scores of human and object.
     """
 
-    kind: Literal['region_readout', 'defr', 'lain', 'rmlr', 'seg2hoi'] = 'region_readout'
+    kind: Literal['region_readout', 'defr', 'lain', 'rmlr', 'cl_hoi',
+                  'seg2hoi'] = 'region_readout'
     config: Dict[str, Any] = {}
     text: Literal['clip', 'lain', 'rows'] = 'clip'
     activation: Literal['softmax', 'sigmoid'] = 'softmax'

@@ -23,6 +23,7 @@ from copy import deepcopy
 from typing import Callable, Dict, Tuple
 
 from hoi_perception.core.errors import BundleError
+from hoi_perception.networks.cl_hoi import ClHoi, ClHoiConfig
 from hoi_perception.networks.clip import ClipTrunk
 from hoi_perception.networks.lain import Lain, LainConfig, LainInputs
 from hoi_perception.networks.region_readout import RegionReadout
@@ -130,8 +131,26 @@ class RmlrHead(PairHead):
             batch.human, batch.object, batch.mask, object_embeddings))
 
 
+class ClHoiHead(PairHead):
+    """CL-HOI; the image is translated once, pairs look at it. Its teacher is left behind."""
+
+    reads = ('boxes', 'box_mask', 'queries', 'human', 'object')
+
+    def __init__(self, trunk: ClipTrunk, config: Dict) -> None:
+        settings = ClHoiConfig.from_mapping(config)
+        super().__init__(trunk, ClHoi(trunk, settings))
+        self.query_dim = settings.query_dim
+
+    def forward(self, images: Tensor, batch: PairBatch, object_embeddings: Tensor) -> Tensor:
+        """Return the features; see the base class."""
+        return self.network(LainInputs(
+            images, batch.boxes, batch.scores, batch.labels, batch.box_mask, batch.queries,
+            batch.human, batch.object, batch.mask, object_embeddings))
+
+
 HEADS: Dict[str, Callable[[ClipTrunk, Dict], PairHead]] = {
-    'region_readout': RegionReadoutHead, 'defr': DefrHead, 'lain': LainHead, 'rmlr': RmlrHead}
+    'region_readout': RegionReadoutHead, 'defr': DefrHead, 'lain': LainHead, 'rmlr': RmlrHead,
+    'cl_hoi': ClHoiHead}
 
 
 def load_head(bundle: Bundle, name: str, trunk: ClipTrunk) -> PairHead:
