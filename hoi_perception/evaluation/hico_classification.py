@@ -88,7 +88,8 @@ def few_shot(train_labels: np.ndarray, most: int) -> np.ndarray:
     """
     Return the classes with 1 to `most` training images, ascending.
 
-    HICO has 49, 125 and 162 of them for 1, 5 and 10. train_labels: (images, C) as above. Classes without any are zero-shot, not few-shot.
+    HICO has 49, 125 and 162 of them for 1, 5 and 10. train_labels: (images, C) as above. Classes
+    without any are zero-shot, not few-shot.
     """
     counts = (np.asarray(train_labels) == POSITIVE).sum(0)
     return np.flatnonzero((counts >= 1) & (counts <= most))

@@ -146,9 +146,9 @@ SEGMENTERS: Dict[str, Callable[[nn.Module, Tensor], Parts]] = {
 
 def pixel_dim_of(model: Any) -> int:
     """Return the channels of a transformers model's pixel embedding, 0 where it has none."""
-    name, config = type(model).__name__, model.config
+    name = type(model).__name__
     if name not in SEGMENTERS:
         return 0
     if name == 'RfDetrForInstanceSegmentation':
-        return config.d_model + 1
-    return config.mask_feature_size
+        return model.config.d_model + 1
+    return model.config.mask_feature_size

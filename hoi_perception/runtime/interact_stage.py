@@ -14,10 +14,11 @@
 
 """From pairs to scored triplets: interaction head, verbs, detector priors."""
 
-from typing import List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from hoi_perception.core.errors import BundleError, HoiError
-from hoi_perception.core.scene import NONE
+from hoi_perception.core.masks import triplet_masks
+from hoi_perception.core.scene import Instances, Mask, NONE
 from hoi_perception.core.scoring import (
     detector_prior,
     Ranked,
@@ -27,17 +28,17 @@ from hoi_perception.core.scoring import (
 )
 from hoi_perception.runtime.bundle import Bundle, ImageSpec
 from hoi_perception.runtime.engine_stage import EngineStage
+from hoi_perception.runtime.frame import Answer, Clock, Frame, pack_frames
 from hoi_perception.runtime.heads import load_head, PairHead
 from hoi_perception.runtime.loading import load_clip
+from hoi_perception.runtime.options import MAX_TRIPLETS, PipelineOptions, value_or, wanted
 from hoi_perception.runtime.pair_batch import PairBatch
 from hoi_perception.runtime.preprocess import ImageTransform, Normalise
 from hoi_perception.runtime.prompts import PromptSet
+from hoi_perception.runtime.selection import Wants
 import numpy as np
 import torch
 from torch import nn, Tensor
-
-MAX_TRIPLETS = 200
-"""Triplets that are ranked per image; how many of them count is decided on the host."""
 
 
 class Verdict(NamedTuple):
@@ -139,9 +140,10 @@ def interact_bucket(x: InteractInputs) -> str:
 
 
 class InteractStage(EngineStage):
-    """CLIP and one interaction head of the bundle."""
+    """CLIP and one interaction head of the bundle, which scores candidate pairs."""
 
     module: InteractModule
+    pixel_dim = 0
 
     def __init__(self, bundle: Bundle, head: str, device: torch.device) -> None:
         if head not in bundle.spec.heads:
@@ -153,6 +155,7 @@ class InteractStage(EngineStage):
         image = bundle.spec.clip.preprocessing
         self.transform = ImageTransform(image, device)
         self.after_detector = bundle.spec.clip.after_detector
+        self._buckets, self._threshold = bundle.spec.buckets, bundle.spec.thresholds.triplet
         self.head = load_head(bundle, head, self.trunk)
         super().__init__(f'interaction/{head}', InteractModule(
             self.head, image, self.spec.activation == 'softmax',
@@ -163,6 +166,36 @@ class InteractStage(EngineStage):
     def query_dim(self) -> int:
         """Length of the detector queries that the head reads, 0 = none."""
         return self.head.query_dim
+
+    @property
+    def wants(self) -> Wants:
+        """What a frame must bring."""
+        return Wants(pairs=True, trunk=False, detector_image=self.after_detector)
+
+    def answer(self, frames: Sequence[Frame], prompts: PromptSet, options: PipelineOptions,
+               clock: Clock) -> List[Optional[Answer]]:
+        """Return the triplets of every frame; None where no frame of the batch has a pair."""
+        if not any(len(frame.pairs.human) for frame in frames):
+            return [None] * len(frames)
+        pixels = self.transform.pixels(
+            [self.transform.resize(frame.picture) for frame in frames])
+        clock.lap('preprocess')
+        batch = pack_frames(frames, self.transform, self._buckets, self.query_dim, self.device)
+        clock.lap('select')
+        exponents = (value_or(options.human_exponent, self.spec.human_exponent),
+                     value_or(options.object_exponent, self.spec.object_exponent))
+        ranked = self.rank(self.inputs(pixels, batch, prompts, exponents))
+        verdicts = self.verdicts(
+            ranked, prompts, value_or(options.triplet_threshold, self._threshold),
+            options.max_triplets, wanted(prompts.vocabulary.verb_names, options.verbs))
+        clock.lap('interact')
+        return [Answer(frame.pairs.human[pair], frame.pairs.object[pair], verb, scores)
+                for frame, (pair, verb, scores) in zip(frames, verdicts)]
+
+    def masks(self, answer: Answer, frame: Frame, shown: Instances, human: np.ndarray,
+              thing: np.ndarray, masks: Sequence[Mask]) -> List[Mask]:
+        """Return union and intersection masks of triplets, from the instances' masks."""
+        return triplet_masks(masks, human, thing)
 
     def inputs(self, pixels: Tensor, batch: PairBatch, prompts: PromptSet,
                exponents: Tuple[float, float]) -> InteractInputs:

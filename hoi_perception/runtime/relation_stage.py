@@ -17,14 +17,13 @@ Heads that predict relations as a set (Seg2HOI): from a frame's instances to tri
 
 Nothing is enumerated: each instance says which other one it has to do with, so there is one bucket
 of pairs, none. The trunk is the bundle's detector, of whose outputs the head reads queries and the
-pixel embedding; a frame passes it once. Boxes given from outside take the query of the detected
-instance of their class that they overlap best (IoU >= 0.5); one without has an empty query, and
-can still be what somebody else has to do with.
+pixel embedding; a frame passes it once. A box given from outside takes the query of the detected
+instance it overlaps (`selection.queries_for`); one without has an empty query, and can still be
+what somebody else has to do with.
 """
 
-from typing import cast, List, NamedTuple, Optional, Tuple, Union
+from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
 
-from hoi_perception.core.boxes import iou
 from hoi_perception.core.errors import BundleError, HoiError
 from hoi_perception.core.masks import mask_within
 from hoi_perception.core.scene import Instances, Mask, MaskKind, NONE
@@ -37,18 +36,18 @@ from hoi_perception.networks.seg2hoi import (
 )
 from hoi_perception.networks.seg2hoi_instances import object_labels, resolve
 from hoi_perception.runtime.bundle import Bundle
-from hoi_perception.runtime.detect_stage import Found
 from hoi_perception.runtime.engine_stage import EngineStage
-from hoi_perception.runtime.interact_stage import InteractStage, MAX_TRIPLETS
+from hoi_perception.runtime.frame import Answer, Clock, Frame, pack_frames
+from hoi_perception.runtime.interact_stage import InteractStage
 from hoi_perception.runtime.loading import fill_weights, load_clip
+from hoi_perception.runtime.options import MAX_TRIPLETS, PipelineOptions, value_or, wanted
 from hoi_perception.runtime.pair_batch import PairBatch
-from hoi_perception.runtime.preprocess import Placement
+from hoi_perception.runtime.preprocess import ImageTransform
 from hoi_perception.runtime.prompts import PromptSet
+from hoi_perception.runtime.selection import Wants
 import numpy as np
 import torch
 from torch import nn, Tensor
-
-LEAST_IOU = 0.5
 
 
 class RelationInputs(NamedTuple):
@@ -82,22 +81,6 @@ class RelationRanked(NamedTuple):
     scores: Tensor
     pair: Tensor
     row: Tensor
-    union: Tensor
-    intersection: Tensor
-
-
-class RelationVerdict(NamedTuple):
-    """
-    Best first triplets of one image on the host.
-
-    human, object: (T,) instance indices. verb: (T,) index. scores: (T,). union, intersection:
-    (T, M + 1) embeddings of their masks, on the device.
-    """
-
-    human: np.ndarray
-    object: np.ndarray
-    verb: np.ndarray
-    scores: np.ndarray
     union: Tensor
     intersection: Tensor
 
@@ -149,15 +132,17 @@ class RelationStage(EngineStage):
     """A set-prediction head of the bundle, and CLIP for the text of its verbs."""
 
     module: RelationModule
-    after_detector = False
+    wants = Wants(pairs=False, trunk=True, detector_image=False)
 
     def __init__(self, bundle: Bundle, head: str, device: torch.device) -> None:
         self.name, self.device, self.spec = head, device, bundle.spec.heads[head]
+        self._buckets, self._threshold = bundle.spec.buckets, bundle.spec.thresholds.triplet
         self.clip, self.trunk = load_clip(bundle, device)
         image = bundle.spec.detector.preprocessing
         if image.resize == 'shortest_edge':
             raise BundleError(f'{bundle.path}: head {head} needs network images of one size, so '
                               'the detector must resize by stretch or letterbox.')
+        self.transform = ImageTransform(image, device)
         config = Seg2HoiConfig.from_mapping(self.spec.config)
         vocabulary = bundle.spec.core_vocabulary()
         found = config.classes, config.human, config.embed_dim
@@ -177,13 +162,58 @@ class RelationStage(EngineStage):
         """Length of the detector queries that the head reads."""
         return self.network.config.query_dim
 
-    def check_trunk(self, bundle: Bundle, detector: nn.Module) -> None:
-        """Raise `BundleError` unless the detector gives the pixel embedding it was made for."""
-        found = int(cast(int, detector.pixel_dim))
-        if found != self.network.config.pixel_dim:
-            raise BundleError(f'{bundle.path}: head {self.name} reads a pixel embedding of '
-                              f'{self.network.config.pixel_dim} channels, the detector gives '
-                              f'{found}: they were not trained together.')
+    @property
+    def pixel_dim(self) -> int:
+        """Channels of the detector's pixel embedding that the head reads."""
+        return self.network.config.pixel_dim
+
+    def answer(self, frames: Sequence[Frame], prompts: PromptSet, options: PipelineOptions,
+               clock: Clock) -> List[Optional[Answer]]:
+        """Return the triplets of every frame; None where no frame of the batch has a person."""
+        human = prompts.vocabulary.human
+        if not any((frame.instances.labels == human).any() for frame in frames):
+            return [None] * len(frames)
+        batch = pack_frames(frames, self.transform, self._buckets, self.query_dim, self.device)
+        clock.lap('select')
+        pixels = torch.stack([output.prototypes[image] for output, image
+                              in (frame.output for frame in frames if frame.output)])
+        exponents = (value_or(options.human_exponent, self.spec.human_exponent),
+                     value_or(options.object_exponent, self.spec.object_exponent))
+        ranked = self.rank(self.inputs(batch, pixels, prompts, exponents))
+        answers = self.verdicts(
+            ranked, prompts, value_or(options.triplet_threshold, self._threshold),
+            options.max_triplets, batch.boxes.shape[1],
+            wanted(prompts.vocabulary.verb_names, options.verbs))
+        clock.lap('interact')
+        return list(answers)
+
+    def masks(self, answer: Answer, frame: Frame, shown: Instances, human: np.ndarray,
+              thing: np.ndarray, masks: Sequence[Mask]) -> List[Mask]:
+        """
+        Return union and intersection masks of triplets from their own embeddings.
+
+        shown: the instances that human and thing (T,) index. They are cut to the two boxes; an
+        empty intersection is left out.
+        """
+        if not len(human) or answer.union is None or answer.intersection is None \
+                or frame.output is None or frame.placement is None:
+            return []
+        at = frame.placement
+        scale, offset = ((at.scale_x / at.width, at.scale_y / at.height),
+                         (at.offset_x / at.width, at.offset_y / at.height))
+        pixels = frame.output[0].prototypes[frame.output[1]]
+        embeddings = torch.stack([answer.union, answer.intersection])
+        grids = embeddings[..., :-1] @ pixels.flatten(1) + embeddings[..., -1:]
+        grids = grids.view(*grids.shape[:2], *pixels.shape[1:]).float().cpu()
+        boxes = list(zip(shown.boxes[human], shown.boxes[thing]))
+        result: List[Mask] = []
+        for kind, logits in zip((MaskKind.UNION, MaskKind.INTERSECTION), grids.numpy()):
+            for owner, (grid, pair) in enumerate(zip(logits, boxes)):
+                mask = mask_within(kind, owner, grid, pair, frame.width, frame.height, scale,
+                                   offset)
+                if mask is not None and (kind == MaskKind.UNION or mask.bitmap.any()):
+                    result.append(mask)
+        return result
 
     def inputs(self, batch: PairBatch, pixels: Tensor, prompts: PromptSet,
                exponents: Tuple[float, float]) -> RelationInputs:
@@ -199,7 +229,7 @@ class RelationStage(EngineStage):
         return RelationRanked(*self._call(relation_bucket(x), tuple(x)))
 
     def verdicts(self, ranked: RelationRanked, prompts: PromptSet, threshold: float, count: int,
-                 instances: int, wanted: Optional[np.ndarray] = None) -> List[RelationVerdict]:
+                 instances: int, wanted: Optional[np.ndarray] = None) -> List[Answer]:
         """
         Copy the entries to the host (one synchronisation), keep the `count` best if valid.
 
@@ -222,45 +252,10 @@ class RelationStage(EngineStage):
                                  return_index=True)
             rows = rows[np.sort(first)[:count]]  # entries are sorted: the first is the best
             at = torch.from_numpy(rows).to(ranked.union.device)
-            result.append(RelationVerdict(
+            result.append(Answer(
                 pair[i, rows] // instances, pair[i, rows] % instances, verb[i, rows],
                 host[0, i, rows], ranked.union[i, at], ranked.intersection[i, at]))
         return result
-
-
-def queries_for(given: Instances, found: Found) -> np.ndarray:
-    """Return (N,) the detector row whose query stands for each given box, `NONE` without one."""
-    if not len(found.instances) or not len(given):
-        return np.full(len(given), NONE)
-    overlap = iou(given.boxes, found.instances.boxes)
-    overlap = overlap * (given.labels[:, None] == found.instances.labels[None])
-    best = overlap.argmax(1)
-    return np.where(overlap.max(1) >= LEAST_IOU, found.rows[best], NONE)
-
-
-def relation_masks(verdict: RelationVerdict, pixels: Tensor, instances: Instances, width: int,
-                   height: int, placement: Placement) -> List[Mask]:
-    """
-    Return the union and intersection masks of a scene's triplets, cut to their two boxes.
-
-    pixels: (M, h, w) of the image. instances: those that human and object index. An empty
-    intersection is left out.
-    """
-    if not len(verdict.scores):
-        return []
-    first, second = instances.boxes[verdict.human], instances.boxes[verdict.object]
-    scale = placement.scale_x / placement.width, placement.scale_y / placement.height
-    offset = placement.offset_x / placement.width, placement.offset_y / placement.height
-    embeddings = torch.stack([verdict.union, verdict.intersection])
-    grids = embeddings[..., :-1] @ pixels.flatten(1) + embeddings[..., -1:]
-    grids = grids.view(*grids.shape[:2], *pixels.shape[1:]).float().cpu()
-    result: List[Mask] = []
-    for kind, logits in zip((MaskKind.UNION, MaskKind.INTERSECTION), grids.numpy()):
-        for owner, (grid, boxes) in enumerate(zip(logits, zip(first, second))):
-            mask = mask_within(kind, owner, grid, boxes, width, height, scale, offset)
-            if mask is not None and (kind == MaskKind.UNION or mask.bitmap.any()):
-                result.append(mask)
-    return result
 
 
 def load_stage(bundle: Bundle, head: str,

@@ -25,7 +25,7 @@ from hoi_perception.runtime.graphs import (
     frame_buckets,
     interaction_graph,
 )
-from hoi_perception.runtime.interact_stage import MAX_TRIPLETS
+from hoi_perception.runtime.options import MAX_TRIPLETS
 from hoi_perception.runtime.pipeline import HoiPipeline, PipelineOptions
 import numpy as np
 import pytest

@@ -20,17 +20,12 @@ from bundles import LAIN_HEAD, OBJECTS, SEG2HOI_HEAD, tiny_bundle
 from hoi_perception.core.errors import BundleError, HoiError
 from hoi_perception.core.scene import Instances, MaskKind
 from hoi_perception.runtime.bundle import Buckets, HeadSpec
-from hoi_perception.runtime.detect_stage import Found
 from hoi_perception.runtime.engines.coverage import check_graphs
 from hoi_perception.runtime.engines.export import export_graph
 from hoi_perception.runtime.graphs import bundle_graphs, head_buckets, relation_graph
 from hoi_perception.runtime.pipeline import HoiPipeline, PipelineOptions
 from hoi_perception.runtime.query import ask_image
-from hoi_perception.runtime.relation_stage import (
-    queries_for,
-    RelationRanked,
-    RelationStage,
-)
+from hoi_perception.runtime.relation_stage import RelationRanked, RelationStage
 import numpy as np
 from pydantic import ValidationError
 import pytest
@@ -115,15 +110,6 @@ def test_given_boxes_take_the_query_of_what_is_detected_there(pipeline):
     assert len(given.triplets) and not given.masks
     assert np.array_equal(given.instances.boxes[given.triplets.human[:1]],
                           scene.instances.boxes[scene.triplets.human[:1]])
-
-
-def test_a_given_box_over_nothing_has_no_query():
-    found = Found(Instances([[0, 0, 10, 10], [50, 50, 90, 90]], [0.9, 0.8], [0, 1]),
-                  np.array([7, 4]))
-    given = Instances([[51, 50, 90, 90], [51, 50, 90, 90], [0, 0, 10, 9], [200, 0, 210, 10]],
-                      [1.0] * 4, [1, 0, 0, 0])
-    assert queries_for(given, found).tolist() == [4, -1, 7, -1]
-    assert queries_for(given, Found(Instances.empty(), np.zeros(0, np.int64))).tolist() == [-1] * 4
 
 
 def test_a_point_or_box_brings_an_instance_that_was_not_confident_enough(pipeline):
