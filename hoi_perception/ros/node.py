@@ -21,50 +21,38 @@ its own.
 """
 
 from dataclasses import replace
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from hoi_msgs.msg import Vocabulary
 from hoi_msgs.srv import SetVerbs
-from hoi_perception.core.errors import HoiError
 from hoi_perception.ros import conversion, parameters, qos
 from hoi_perception.ros.cameras import Camera
 from hoi_perception.ros.health import Health
+from hoi_perception.ros.lifecycle import DeviceLost, LoadingNode
 from hoi_perception.ros.loading import Loaded, Loading
 from hoi_perception.ros.query import QueryService
 from hoi_perception.ros.statistics import Explainer
 from hoi_perception.ros.verbs import VerbChanger
-from hoi_perception.ros.waiting import answer_when, Answered, until
-from lifecycle_msgs.msg import Transition
+from hoi_perception.ros.waiting import answer_when, Answered
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 _DEACTIVATE_S = 30.0
 _LOOK_S = 0.2
-_PROGRESS_S = 1.0
 
 
-class DeviceLost(Exception):
-    """The device answers no call of this process any more."""
-
-
-class HoiNode(LifecycleNode):
+class HoiNode(LoadingNode):
     """
     Camera frames in, human-object interactions out.
 
-    `failure` says in one sentence why the last transition did not succeed; `loading` is true
-    while configure runs; `lost` says why this process cannot use its device any more, and then
-    only a new process helps. Raises `ParameterError` when a parameter is unknown or has a value it
-    may not have.
+    Raises `ParameterError` when a parameter is unknown or has a value it may not have.
     """
 
     def __init__(self) -> None:
         super().__init__('hoi_node')
         parameters.declare(self)
         self.settings = parameters.read(self)
-        self.failure, self.lost, self.loading = '', '', False
         self.pipeline: Any = None
         self.cameras: List[Camera] = []
         self._changer: Optional[VerbChanger] = None
@@ -72,51 +60,15 @@ class HoiNode(LifecycleNode):
         self._vocabulary: Any = None
         self._set_verbs: Any = None
         self._query: Optional[QueryService] = None
-        self._loading: Optional[Loading] = None
         self._explainer = Explainer(self.get_logger().warning)
-        # Callbacks that wait for another thread; in the default group all others would wait too.
-        self._waiting = ReentrantCallbackGroup()
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._apply_after = hasattr(self, 'add_post_set_parameters_callback')
         if self._apply_after:
             self.add_post_set_parameters_callback(self._apply)
-        self._guard_transitions()
         # Polled, because matched events of publishers are newer than Humble.
         self._looking = self.create_timer(_LOOK_S, self._look_after,
                                           clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._health = Health(self)
-
-    @property
-    def state(self) -> str:
-        """The lifecycle state in words."""
-        return str(self._state_machine.current_state[1])
-
-    async def start(self) -> bool:
-        """Configure and activate in the executor; return whether the node is active."""
-        return (await self.configure() == TransitionCallbackReturn.SUCCESS
-                and self.trigger_activate() == TransitionCallbackReturn.SUCCESS)
-
-    async def configure(self) -> TransitionCallbackReturn:
-        """
-        Do as `trigger_configure`, with the executor free while the model loads.
-
-        Raises rclpy's error where the state does not allow it.
-        """
-        machine, clock = self._state_machine, Clock(clock_type=ClockType.STEADY_TIME)
-        number, label = machine.current_state
-        before, loading = LifecycleState(state_id=number, label=label), self._load()
-        machine.trigger_transition_by_id(Transition.TRANSITION_CONFIGURE, True)
-        self._loading, self.loading = loading, True
-        loading.start()
-        progress = self.create_timer(
-            _PROGRESS_S, lambda: self.get_logger().info(loading.progress), clock=clock)
-        await until(loading.ended.is_set)
-        self.destroy_timer(progress)
-        outcome = self.on_configure(before)
-        machine.trigger_transition_by_label(outcome.to_label(), True)
-        if outcome == TransitionCallbackReturn.ERROR:
-            machine.trigger_transition_by_label(self.on_error(before).to_label(), True)
-        return outcome
 
     def _load(self) -> Loading:
         self.settings, log = parameters.read(self), self.get_logger()
@@ -129,71 +81,6 @@ class HoiNode(LifecycleNode):
         if self._changer is not None:
             self._changer.close()
         return ended
-
-    # Lifecycle. rclpy swallows exceptions of these callbacks, so each says what went wrong.
-
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load and warm up the model unless that is done, create publishers and services."""
-        loading, self._loading = self._loading, None
-        try:
-            return self._transition(
-                'configure', lambda: self._configure((loading or self._load()).result()),
-                lambda: super(HoiNode, self).on_configure(state))
-        finally:
-            self.loading = False
-
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Subscribe and start the worker."""
-        return self._transition('activate', self._activate,
-                                lambda: super(HoiNode, self).on_activate(state), inner_first=True)
-
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop taking frames; the model stays on the device."""
-        return self._transition('deactivate', self._deactivate,
-                                lambda: super(HoiNode, self).on_deactivate(state))
-
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Free the model and everything made by configure."""
-        return self._transition('clean up', self._clean,
-                                lambda: super(HoiNode, self).on_cleanup(state), inner_first=True)
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """End from any state."""
-        return self._transition('shut down', self._shut_down,
-                                lambda: super(HoiNode, self).on_shutdown(state), inner_first=True)
-
-    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Return to unconfigured; the cause is in the log and in /diagnostics."""
-        try:
-            self._shut_down()
-        except Exception as error:  # nothing may keep the node from coming back
-            self.get_logger().error(f'while cleaning up after an error: {error}')
-        return TransitionCallbackReturn.SUCCESS
-
-    def _transition(self, name: str, own: Callable[[], None], inherited: Callable,
-                    inner_first: bool = False) -> TransitionCallbackReturn:
-        try:
-            if inner_first:
-                inherited()
-            own()
-            if not inner_first:
-                inherited()
-        except HoiError as error:
-            self.failure = f'cannot {name}: {error}'
-            self.get_logger().error(self.failure)
-            if name == 'configure':
-                self._clean()
-            return TransitionCallbackReturn.FAILURE
-        except DeviceLost as error:
-            self.failure = self.lost = str(error)
-            self.get_logger().error(self.failure)
-            return TransitionCallbackReturn.ERROR
-        except Exception as error:
-            self.failure = f'cannot {name}: {type(error).__name__}: {error}'
-            self.get_logger().error(self.failure)
-            return TransitionCallbackReturn.ERROR
-        self.failure = ''
-        return TransitionCallbackReturn.SUCCESS
 
     def _configure(self, loaded: Loaded) -> None:
         settings, self.pipeline, self.lost = self.settings, loaded.pipeline, ''
@@ -227,11 +114,11 @@ class HoiNode(LifecycleNode):
 
     def _deactivate(self) -> None:
         lost = self._worker.lost if self._worker is not None else ''
-        self._stop_worker()
+        self._stop()
         if lost:
             raise DeviceLost(lost)
 
-    def _stop_worker(self) -> None:
+    def _stop(self) -> None:
         if self._worker is not None and not self._worker.stop(_DEACTIVATE_S):
             raise RuntimeError(f'the current frame has not ended within {_DEACTIVATE_S:.0f} s.')
         self._worker = None
@@ -255,40 +142,12 @@ class HoiNode(LifecycleNode):
             import torch
             torch.cuda.empty_cache()
 
-    def _shut_down(self) -> None:
-        self._stop_worker()
-        self._clean()
-
     def _look_after(self) -> None:
         """Follow listeners; go back to unconfigured, by the error, when the device is lost."""
         if self._worker is not None and self._worker.lost:
             self.trigger_deactivate()
         else:
             self._update_cameras()
-
-    def _guard_transitions(self) -> None:
-        """Refuse impossible transitions; rclpy lets them end the process (7.1.6)."""
-        service = getattr(self, '_service_change_state', None)
-        if service is None:
-            return
-        inner = service.callback
-
-        async def change_state(request, response):
-            asked = request.transition
-            try:
-                if asked.label != 'configure' and (
-                        asked.label or asked.id != Transition.TRANSITION_CONFIGURE):
-                    return inner(request, response)
-                outcome = await self.configure()
-                response.success = outcome == TransitionCallbackReturn.SUCCESS
-            except Exception as error:
-                self.get_logger().error(
-                    f'transition {asked.label or asked.id} is not possible in state '
-                    f'{self.state}: {str(error).splitlines()[0]}')
-                response.success = False
-            return response
-        service.callback, service.callback_group = change_state, self._waiting
-        self._waiting.add_entity(service)
 
     # Parameters and verbs
 
