@@ -21,6 +21,7 @@ from typing import Callable, Union
 
 from hoi_perception.core.errors import BundleError
 from hoi_perception.core.scoring import row_probabilities, ScoringRule
+from hoi_perception.networks.cl_hoi import ClHoi, ClHoiConfig
 from hoi_perception.networks.clip import ClipTrunk
 from hoi_perception.networks.lain import Lain, LainConfig
 from hoi_perception.networks.region_readout import RegionReadout
@@ -34,7 +35,7 @@ from torch import nn, Tensor
 from torch.nn.attention import sdpa_kernel, SDPBackend
 
 
-def lain_logits(network: Union[Lain, Rmlr], batch: HeadBatch, rows: PromptRows) -> Tensor:
+def lain_logits(network: Union[Lain, Rmlr, ClHoi], batch: HeadBatch, rows: PromptRows) -> Tensor:
     """Return (B, P, R) scaled cosines of pair features and prompts."""
     # On the CPU the fused attention is several times slower on so few tokens.
     on_cpu = batch.prior.device.type == 'cpu'
@@ -48,6 +49,7 @@ def trained_network(weights: Path, trunk: ClipTrunk) -> nn.Module:
     config, state = read_weights(weights)
     kinds = {'lain': lambda: Lain(trunk, LainConfig.from_mapping(config['config'])),
              'rmlr': lambda: Rmlr(trunk, RmlrConfig.from_mapping(config['config'])),
+             'cl_hoi': lambda: ClHoi(trunk, ClHoiConfig.from_mapping(config['config'])),
              'class_and_boxes': lambda: ClassAndBoxes(**config['config'])}
     if config.get('kind') not in kinds:
         raise BundleError(f'{weights} holds {config.get("kind")!r}, expected the weights of an '

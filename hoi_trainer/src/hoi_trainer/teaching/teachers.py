@@ -66,25 +66,25 @@ class NoisyCaptioner:
     """
     A captioner that sees the scene and errs at known rates; it never says where.
 
-    drop: chance that an interaction is not said. false: chance per interaction of the scene that
-    one is made up: any (verb, object) class of the data set. The same seed gives the same words
-    for the same images, whatever other images there are.
+    drop_rate: chance that an interaction is not said. false_rate: chance per interaction of the
+    scene that one is made up: any (verb, object) class of the data set. The same seed gives the
+    same words for the same images, whatever other images there are.
     """
 
-    drop: float = 0.2
-    false: float = 0.2
+    drop_rate: float = 0.2
+    false_rate: float = 0.2
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuse rates that are no chances."""
-        if not (0 <= self.drop <= 1 and 0 <= self.false <= 1):
-            raise HoiError('drop and false of a noisy captioner are chances in 0..1, got '
-                           f'{self.drop} and {self.false}.')
+        if not (0 <= self.drop_rate <= 1 and 0 <= self.false_rate <= 1):
+            raise HoiError('drop_rate and false_rate of a noisy captioner are chances in 0..1, '
+                           f'got {self.drop_rate} and {self.false_rate}.')
 
     def label(self, dataset: HoiDataset) -> Tuple[TeacherRecord, ...]:
         """Return one record per image; see `TeacherLabels`."""
         phrases = _phrases(dataset)
-        source = f'captioner drop {self.drop:g} false {self.false:g} seed {self.seed}'
+        source = f'captioner drop {self.drop_rate:g} false {self.false_rate:g} seed {self.seed}'
         return tuple(self._record(index, record, dataset, phrases, source)
                      for index, record in enumerate(dataset.records))
 
@@ -93,9 +93,9 @@ class NoisyCaptioner:
         dice = np.random.default_rng((self.seed, index))
         names, said = dataset.names, []
         for true in annotated_interactions(record, dataset):
-            if dice.random() >= self.drop:
+            if dice.random() >= self.drop_rate:
                 said.append(TaughtInteraction(true.verb, true.object))
-            if dice.random() < self.false:
+            if dice.random() < self.false_rate:
                 verb, thing = names.combinations[dice.integers(len(names.combinations))]
                 said.append(TaughtInteraction(normal_verb(names.phrases[verb]),
                                               normal_noun(names.objects[thing])))

@@ -34,12 +34,12 @@ _IRREGULAR: Dict[str, str] = {
         'feed': 'fed', 'lead': 'led', 'blow': 'blew blown', 'fly': 'flew flown',
         'swing': 'swung', 'hang': 'hung', 'buy': 'bought', 'make': 'made', 'take': 'took taken',
         'give': 'gave given', 'break': 'broke broken', 'lie': 'lying', 'tie': 'tying',
-        'die': 'dying', 'teach': 'taught', 'speak': 'spoke spoken', 'carry': 'carries',
-        'do': 'does did done', 'go': 'goes went', 'dye': 'dyeing'}.items()
+        'untie': 'untying', 'die': 'dying', 'teach': 'taught', 'speak': 'spoke spoken',
+        'carry': 'carries', 'do': 'does did done', 'go': 'goes went', 'dye': 'dyeing'}.items()
     for form in forms.split()}
 _SILENT_E: FrozenSet[str] = frozenset(
     'guid divid provid combin examin defin prepar compar explor admir invit unit complet delet '
-    'chang arrang exchang bath breath tast wast past nurtur typ hos'.split())
+    'chang arrang exchang bath breath tast wast past salut nurtur typ hos'.split())
 """Stems whose base form ends in e although no rule below tells."""
 _DOUBLE = re.compile(r'^(?:[^aeiou]|qu)*[aeiou][^aeiouwxy]$')
 _E = re.compile(r'([cvu]|[^z]z|[^s]s|[^aeioulrw]l|[dr]g|[aeiou].*[^aeiou]at|'
@@ -49,7 +49,7 @@ _E = re.compile(r'([cvu]|[^z]z|[^s]s|[^aeioulrw]l|[dr]g|[aeiou].*[^aeiou]at|'
 def gerund(base: str) -> str:
     """Return 'riding' of 'ride', 'sitting on' of 'sit on'."""
     verb, _, rest = base.partition(' ')
-    if verb in ('lie', 'tie', 'die'):
+    if verb.endswith('ie'):
         verb = f'{verb[:-2]}ying'
     elif verb.endswith('e') and not verb.endswith(('ee', 'oe', 'ye')) and verb != 'be':
         verb = f'{verb[:-1]}ing'
