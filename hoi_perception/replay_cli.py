@@ -70,6 +70,9 @@ def run(
                           'aoti, openvino, tensorrt.'),
         device: str = typer.Option('auto', help='cpu, cuda, cuda:1, ...'),
         out: Path = typer.Option(Path('out/replay'), help='Results bag, records and report.'),
+        live: bool = typer.Option(
+            False, help='Also play the bag through the real node over DDS, and check that both '
+                        'agree on the frames it does not drop.'),
         restart: bool = typer.Option(False, help='Throw away an interrupted replay in --out.'),
         report: bool = typer.Option(True, help='Judge the results and write the report.'),
         as_json: bool = typer.Option(False, '--json', help='Print one JSON object.')) -> None:
@@ -77,8 +80,8 @@ def run(
     Replay bags through the networks, without ROS: a results bag, records and a report.
 
     Ctrl-C keeps what was done, and the same command goes on from there. Exit code 0: every bag was
-    read; 2: bad input, or a bag that is damaged or has no images (what can be read of it, and the
-    other bags, are replayed first).
+    read; 1: the node, played live, says something else; 2: bad input, or a bag that is damaged or
+    has no images (what can be read of it, and the other bags, are replayed first).
     """
     from hoi_perception.replay.inputs import Selection
     from hoi_perception.replay.run import replay, ReplayOptions
@@ -86,6 +89,9 @@ def run(
         tuple(bags), out, bundle, head, tuple(verbs or ()), template,
         Selection(image_topic, start, end, stride), mode, latency_profile, engine, device,
         instances, ground_truth, restart, report)
+    if live:
+        from hoi_perception.ros.live_replay import check_live
+        check_live(options)
     from hoi_perception.replay.watch import ProgressBar
     before = signal.signal(signal.SIGTERM, _interrupt)
     watch = ProgressBar()
@@ -110,6 +116,21 @@ def run(
         typer.echo(f'hoi: {sentence}', err=True)
     if finished.troubles:
         raise typer.Exit(2)
+    if live:
+        _play_live(options, as_json)
+
+
+def _play_live(options: Any, quiet: bool) -> None:
+    from hoi_perception.ros.demo import DemoFailed
+    from hoi_perception.ros.live_replay import play_live
+    try:
+        found = play_live(options)
+    except DemoFailed as error:
+        typer.echo(f'hoi: {error}', err=True)
+        raise typer.Exit(1) from error
+    typer.echo(str(found), err=quiet)
+    if not found.ok:
+        raise typer.Exit(1)
 
 
 def _print(finished: Any, out: Path) -> None:

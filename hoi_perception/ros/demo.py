@@ -19,13 +19,13 @@ A player publishes the camera frames, the node answers, a recorder writes the an
 run in a ROS domain of their own on this machine, and never outlive this process.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 import importlib.util
 import json
 from pathlib import Path
 import signal
 import time
-from typing import List, Optional
+from typing import List, Mapping, Optional
 
 from hoi_perception.core.errors import HoiError
 from hoi_perception.replay.bag_reader import BagReader, frame_key, Topic
@@ -48,7 +48,8 @@ class DemoOptions:
     bag: rosbag2 with camera images. bundle: model bundle directory, None = the shipped one.
     image_topic: None = the topic with most frames. rate: times the bag's own speed. realtime: do
     not wait for answers between frames, so that a slow machine drops frames as on a robot.
-    domain: ROS_DOMAIN_ID, None = a random one. patience_s: how long loading may take.
+    domain: ROS_DOMAIN_ID, None = a random one. patience_s: how long loading may take. show: change
+    the verbs half way, and record overlays. parameters: of the node, by name, beside the bundle.
     """
 
     bag: Path
@@ -59,6 +60,8 @@ class DemoOptions:
     realtime: bool = False
     domain: Optional[int] = None
     patience_s: float = 180.0
+    show: bool = True
+    parameters: Mapping[str, object] = field(default_factory=dict)
 
 
 class DemoFailed(RuntimeError):
@@ -152,6 +155,8 @@ def node_arguments(options: DemoOptions, topic: Topic) -> List[str]:
                  '-p', f'qos_overrides.{listened}.subscription.reliability:=reliable']
     if options.bundle is not None:
         arguments += ['-p', f'bundle:={options.bundle.resolve()}']
+    for name, value in options.parameters.items():  # JSON is YAML
+        arguments += ['-p', f'{name}:={json.dumps(value)}']
     return arguments
 
 
@@ -160,12 +165,13 @@ def _run(children: Children, options: DemoOptions, topic: Topic, out: Path,
     """Start everything, pass words between the processes, return the published frames' headers."""
     node = children.start('node', 'hoi_perception.ros.main', node_arguments(options, topic))
     recorder = children.start('recorder', 'hoi_perception.ros.recorder', [
-        str(out), '--namespace', NAMESPACE, '--frames', str(topic.count)])
+        str(out), '--namespace', NAMESPACE, '--frames', str(topic.count if options.show else 0)])
     player_arguments = [str(options.bag), '--topic', topic.name, '--namespace', NAMESPACE,
                         '--node', f'{NAMESPACE}/{NODE}', '--rate', str(options.rate),
                         '--patience', str(options.patience_s)]
     player = children.start('player', 'hoi_perception.ros.player',
-                            player_arguments + ['--realtime'] * options.realtime)
+                            player_arguments + ['--realtime'] * options.realtime
+                            + ['--keep-verbs'] * (not options.show))
     published, answered, played, finishing = [], 0, False, False
     heard, started = time.monotonic(), time.monotonic()
     while True:

@@ -118,7 +118,9 @@ class Player:
             raise HoiError(f'no node subscribed to {camera_topic(self.topic)} within '
                            f'{self.args.patience:.0f} s: see the log of the node.')
         count, start, previous = self.topic.count, None, None
-        change, reset = (count // 2, (3 * count) // 4) if count >= 4 else (count, count)
+        change, reset = count // 2, (3 * count) // 4
+        if count < 4 or self.args.keep_verbs:
+            change = reset = count
         for number, frame in enumerate(self.reader.frames(self.topic)):
             if number == change:
                 self._change_verbs(self._other_verbs())
@@ -180,6 +182,7 @@ def parse_arguments(argv=None) -> argparse.Namespace:
     parser.add_argument('--node', default='/hoi/hoi_node')
     parser.add_argument('--rate', type=float, default=1.0)
     parser.add_argument('--realtime', action='store_true')
+    parser.add_argument('--keep-verbs', action='store_true')
     parser.add_argument('--patience', type=float, default=180.0)
     return parser.parse_args(argv)
 

@@ -46,7 +46,11 @@ RELIABLE = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
 
 
 class Recorder:
-    """Writes the node's topics to a bag as they arrive, and keeps some overlays for the GIF."""
+    """
+    Writes the node's topics to a bag as they arrive, and keeps some overlays for the GIF.
+
+    every: of so many overlays one is kept, 0 = none is asked for.
+    """
 
     def __init__(self, node, writer: BagWriter, every: int) -> None:
         self.node, self.writer, self.every = node, writer, every
@@ -59,8 +63,9 @@ class Recorder:
             self._record('events', HoiEvent, None, qos.events()),
             self._record('latency', StageLatencies, self._report_latency)]
         self._record('vocabulary', Vocabulary, None, LATCHED)
-        node.create_subscription(Image, 'overlay', self._on_overlay, QoSProfile(
-            depth=5, reliability=ReliabilityPolicy.RELIABLE))
+        if every:
+            node.create_subscription(Image, 'overlay', self._on_overlay, QoSProfile(
+                depth=5, reliability=ReliabilityPolicy.RELIABLE))
 
     def _record(self, name: str, type_, report, profile: QoSProfile = RELIABLE):
         topic = f'{self.node.get_namespace().rstrip("/")}/{name}'
@@ -149,7 +154,7 @@ def main(argv=None) -> int:
     node = rclpy.create_node('hoi_demo_recorder', namespace=args.namespace)
     try:
         with BagWriter(args.out / 'results') as writer:
-            recorder = Recorder(node, writer, max(1, -(-args.frames // GIF_FRAMES)))
+            recorder = Recorder(node, writer, -(-args.frames // GIF_FRAMES))
             try:
                 record(recorder, orders)
             except (KeyboardInterrupt, ExternalShutdownException):
