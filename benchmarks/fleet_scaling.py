@@ -43,7 +43,7 @@ def measure(bags, out: Path, workers: int, stride: int) -> dict:
     from hoi_perception.fleet_cli import replay_bag
     from hoi_perception.replay.fleet import FleetOptions, run_fleet
     from hoi_perception.replay.inputs import Selection
-    from hoi_perception.replay.run import ReplayOptions
+    from hoi_perception.replay.options import ReplayOptions
     options = ReplayOptions(tuple(bags), out, device='cpu', selection=Selection(stride=stride))
     started = time.perf_counter()
     rows = run_fleet(bags, out, partial(replay_bag, options), FleetOptions(workers), print)

@@ -67,8 +67,9 @@ def resident_mib() -> float:
 
 def measure(bag: Path, out: Path, bundle: Path, every: int) -> dict:
     """Replay the bag and return the figures."""
+    from hoi_perception.replay.options import ReplayOptions, Watch
     from hoi_perception.replay.records import iterate_frames
-    from hoi_perception.replay.run import replay, ReplayOptions, Watch
+    from hoi_perception.replay.run import replay
 
     class Memory(Watch):
         def __init__(self) -> None:

@@ -52,7 +52,7 @@ def fleet(
     """
     from hoi_perception.replay.fleet import FleetOptions, run_fleet, TABLE
     from hoi_perception.replay.inputs import bags_in, Selection
-    from hoi_perception.replay.run import ReplayOptions
+    from hoi_perception.replay.options import ReplayOptions
     sharing = FleetOptions(workers, address, retries, gpus)
     every = [bag for path in bags for bag in bags_in(path.expanduser())]
     options = ReplayOptions(

@@ -84,7 +84,8 @@ def run(
     has no images (what can be read of it, and the other bags, are replayed first).
     """
     from hoi_perception.replay.inputs import Selection
-    from hoi_perception.replay.run import replay, ReplayOptions
+    from hoi_perception.replay.options import ReplayOptions
+    from hoi_perception.replay.run import replay
     options = ReplayOptions(
         tuple(bags), out, bundle, head, tuple(verbs or ()), template,
         Selection(image_topic, start, end, stride), mode, latency_profile, engine, device,

@@ -18,7 +18,8 @@ from bags import header, jpeg, NAN3
 from hoi_perception.replay.bag_reader import BagReader
 from hoi_perception.replay.bag_writer import BagWriter
 from hoi_perception.replay.message_types import COMPRESSED_IMAGE, INSTANCES
-from hoi_perception.replay.run import replay, ReplayOptions, Watch
+from hoi_perception.replay.options import ReplayOptions, Watch
+from hoi_perception.replay.run import replay
 
 TOPIC = '/camera/image/compressed'
 

@@ -23,10 +23,16 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-import re
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from hoi_perception.core.errors import HoiError
+from hoi_perception.replay.bag_files import (
+    absent_files,
+    data_files,
+    is_compressed,
+    storage_of,
+    STORAGES,
+)
 from hoi_perception.replay.message_types import (
     common_typestore,
     COMPRESSED_IMAGE,
@@ -39,8 +45,6 @@ import numpy as np
 from rosbags.highlevel import AnyReader
 
 IMAGE_TYPES = (IMAGE, COMPRESSED_IMAGE)
-STORAGES = {'.mcap': 'mcap', '.db3': 'sqlite3'}
-"""Storage by the name of a data file."""
 
 FrameKey = Tuple[int, int, str]
 """Seconds, nanoseconds and frame_id of a header: what identifies a frame across topics."""
@@ -169,7 +173,7 @@ class BagReader:
     def _salvaged(self, error: HoiError) -> List[Any]:
         """Return what can be read of the bag's files one by one, and say what is wrong."""
         files = data_files(self.path)
-        if not files or _compressed(self.path):
+        if not files or is_compressed(self.path):
             raise error
         parts, troubles = [], []
         for file in files:
@@ -188,7 +192,7 @@ class BagReader:
                     self.cut = True
         if not parts:
             raise HoiError(f'bag {self.path} cannot be read: {"; ".join(troubles)}.') from error
-        absent = _absent(self.path, files)
+        absent = absent_files(self.path, files)
         if absent:
             troubles.append(f'metadata.yaml names files that are not there ({", ".join(absent)})')
             self.cut = True
@@ -207,8 +211,7 @@ class BagReader:
     @property
     def storage(self) -> str:
         """The storage of the bag: `mcap` or `sqlite3`."""
-        suffixes = {suffix for file in bag_files(self.path) for suffix in file.suffixes}
-        return 'sqlite3' if '.db3' in suffixes else 'mcap'
+        return storage_of(self.path)
 
     def close(self) -> None:
         """Close the bag's files."""
@@ -307,39 +310,3 @@ class BagReader:
                     break
                 if log_time is None or found[0] == log_time:
                     yield found
-
-
-def data_files(path: Path) -> List[Path]:
-    """Return the .mcap and .db3 files of a bag, a directory's in the order of their numbers."""
-    if path.is_file():
-        return [path] if path.suffix in STORAGES else []
-    files = [file for file in path.iterdir() if file.suffix in STORAGES] if path.is_dir() else []
-
-    def numbers(file: Path) -> List[Any]:
-        return [int(part) if part.isdigit() else part for part in re.split(r'(\d+)', file.name)]
-    return sorted(files, key=numbers)
-
-
-def bag_files(path: Path) -> List[Path]:
-    """Return all files of a bag, with its metadata.yaml and those that are compressed."""
-    packed = [path / 'metadata.yaml', *(sorted(path.glob('*.zstd')) if path.is_dir() else ())]
-    return [file for file in packed if file.is_file()] + data_files(path)
-
-
-def _metadata(path: Path) -> str:
-    try:
-        return (path / 'metadata.yaml').read_text(encoding='utf-8', errors='replace')
-    except OSError:
-        return ''
-
-
-def _compressed(path: Path) -> bool:
-    """Whether metadata.yaml says that files or messages are compressed as a whole."""
-    found = re.search(r'compression_mode:\s*[\'"]?(\w*)', _metadata(path))
-    return found is not None and found.group(1).lower() in ('file', 'message')
-
-
-def _absent(path: Path, files: List[Path]) -> List[str]:
-    """Return the data files that metadata.yaml names and that are not there."""
-    named = re.findall(r'([^\s/\'",\[\]]+\.(?:mcap|db3))\b', _metadata(path))
-    return sorted(set(named) - {file.name for file in files})

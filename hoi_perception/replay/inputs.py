@@ -31,7 +31,8 @@ from typing import (
 )
 
 from hoi_perception.core.errors import HoiError
-from hoi_perception.replay.bag_reader import bag_files, BagReader, Frame, FrameKey, Topic
+from hoi_perception.replay.bag_files import bag_files
+from hoi_perception.replay.bag_reader import BagReader, Frame, FrameKey, Topic
 from hoi_perception.replay.records import FrameRecord
 from hoi_perception.runtime.bundle import sha256
 import numpy as np

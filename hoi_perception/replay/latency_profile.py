@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Tuple
 
 from hoi_perception.core.errors import HoiError
-from hoi_perception.replay.bag_reader import BagReader, data_files
+from hoi_perception.replay.bag_files import data_files
+from hoi_perception.replay.bag_reader import BagReader
 from hoi_perception.replay.message_types import LATENCIES
 from hoi_perception.runtime.bundle import sha256
 import numpy as np

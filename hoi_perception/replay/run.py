@@ -18,7 +18,7 @@ Replay bags: every frame, or those a robot had time for, to a results bag and re
 The network runs once per frame, whatever happens: an interrupted replay goes on from its journal.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 import time
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, TextIO, Tuple
@@ -26,10 +26,11 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, TextIO, Tupl
 from hoi_perception.core.errors import HoiError
 from hoi_perception.replay.answer import Answerer, NoBoxes
 from hoi_perception.replay.bag_reader import FrameKey
-from hoi_perception.replay.inputs import InputFrame, Inputs, Selection
+from hoi_perception.replay.inputs import InputFrame, Inputs
 from hoi_perception.replay.instances import open_instances
 from hoi_perception.replay.latency_profile import LatencyProfile, read_profile, work_ms
-from hoi_perception.replay.modes import every_frame, MODES, real_time
+from hoi_perception.replay.modes import every_frame, real_time
+from hoi_perception.replay.options import REAL_TIME, ReplayOptions, Watch
 from hoi_perception.replay.records import (
     BAGS,
     frame_line,
@@ -51,62 +52,6 @@ from hoi_perception.runtime.pipeline import HoiPipeline
 from hoi_perception.runtime.stage_engines import EngineOptions
 from hoi_perception.runtime.warm_up import warm_up
 import torch
-
-EVERY_FRAME, REAL_TIME = MODES
-
-
-@dataclass(frozen=True)
-class ReplayOptions:
-    """
-    What to replay and how.
-
-    bags: bags or directories of bags. out: directory of the results. bundle, head: None = the
-    shipped one, its first. verbs, template: as the node's parameters; empty = the bundle's.
-    latency_profile: see `read_profile`, only in real time. engine: as `EngineOptions.backend`.
-    instances: topic or file of another
-    detector's boxes. ground_truth: topic or file, None = a topic of
-    ground truth in the bag. restart: throw an interrupted replay away. report: judge it and
-    write the report.
-    """
-
-    bags: Tuple[Path, ...]
-    out: Path
-    bundle: Optional[Path] = None
-    head: Optional[str] = None
-    verbs: Tuple[str, ...] = ()
-    template: str = ''
-    selection: Selection = Selection()
-    mode: str = EVERY_FRAME
-    latency_profile: Optional[Path] = None
-    engine: str = 'eager'
-    device: str = 'auto'
-    instances: Optional[str] = None
-    ground_truth: Optional[str] = None
-    restart: bool = False
-    report: bool = True
-
-    def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise HoiError(f'--mode {self.mode!r} is not known: expected {" or ".join(MODES)}.')
-        if self.latency_profile is not None and self.mode != REAL_TIME:
-            raise HoiError(f'--latency-profile says which frames are dropped in {REAL_TIME}; '
-                           f'with --mode {self.mode} none is: leave one of them out.')
-        if self.ground_truth is not None and not self.report:
-            raise HoiError('--ground-truth is what the report judges by: leave --no-report out.')
-
-
-class Watch:
-    """Is told how a replay goes; this one does not listen."""
-
-    def say(self, sentence: str) -> None:
-        """Take a sentence that is worth reading."""
-
-    def begin(self, frames: Optional[int]) -> None:
-        """Take the number of frames to come, None = not known."""
-
-    def frame(self, record: FrameRecord, again: bool) -> None:
-        """Take what became of a frame; again: before an interruption."""
-
 
 _NOBODY = Watch()
 

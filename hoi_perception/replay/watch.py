@@ -17,8 +17,8 @@
 import sys
 from typing import Optional
 
+from hoi_perception.replay.options import Watch
 from hoi_perception.replay.records import FrameRecord
-from hoi_perception.replay.run import Watch
 from rich.console import Console
 from rich.progress import (
     BarColumn,

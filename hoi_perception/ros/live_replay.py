@@ -21,8 +21,8 @@ from pathlib import Path
 from hoi_perception.core.errors import HoiError
 from hoi_perception.replay.agreement import Agreement, agreement
 from hoi_perception.replay.inputs import bags_in
+from hoi_perception.replay.options import ReplayOptions
 from hoi_perception.replay.records import RESULTS
-from hoi_perception.replay.run import ReplayOptions
 from hoi_perception.ros.demo import DemoOptions, run_demo
 
 LIVE = 'live'

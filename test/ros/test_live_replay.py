@@ -19,7 +19,7 @@ import json
 from bags import demo_bag
 from hoi_perception.core.errors import HoiError
 from hoi_perception.replay.inputs import Selection
-from hoi_perception.replay.run import ReplayOptions
+from hoi_perception.replay.options import ReplayOptions
 from hoi_perception.replay_cli import replay_app
 from hoi_perception.ros.live_replay import check_live
 import pytest
