@@ -188,6 +188,20 @@ def compare_rmlr(
                                        output=output)))
 
 
+@app.command('compare-cl-hoi')
+def compare_cl_hoi(
+        config: Path = typer.Argument(..., help='YAML of the grid'),
+        data: Optional[str] = typer.Option(None, help='directory with train/ and test/'),
+        runs: Optional[str] = typer.Option(None, help='directory of the runs'),
+        cache: Optional[str] = typer.Option(None, help='directory of detections and crops'),
+        output: Optional[str] = typer.Option(None, help='JSON of the results'),
+) -> None:
+    """Train and compare CL-HOI by steps, losses and teachers; resumable."""
+    from hoi_trainer.teaching.compare import compare, read_comparison
+    typer.echo(compare(read_comparison(config, data=data, runs=runs, cache=cache,
+                                       output=output)))
+
+
 @app.command('compare-seg2hoi')
 def compare_seg2hoi(
         config: Path = typer.Argument(..., help='YAML of the grid'),
@@ -247,6 +261,19 @@ def label(
         pictures, VisionLlm(teacher, device), out, batch_size,
         lambda done, count: typer.echo(f'{done} of {count} images', err=True))
     _report(found.summary, None)
+
+
+@app.command('export-taught')
+def export_taught(
+        bundle: Path = typer.Argument(..., help='the bundle that the head was trained on'),
+        weights: Path = typer.Argument(..., help='CL-HOI head written by `fit`'),
+        labels: Path = typer.Argument(..., help='what `label` wrote'),
+        directory: Path = typer.Argument(..., help='the bundle to write'),
+        least: int = typer.Option(3, min=1, help='leave out verbs that were said less often'),
+) -> None:
+    """Make a bundle whose verbs are those that a teacher used."""
+    from hoi_trainer.teaching import bundle as module
+    typer.echo(module.export_taught(bundle, weights, labels, directory, least))
 
 
 @data.command()

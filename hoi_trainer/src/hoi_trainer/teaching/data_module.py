@@ -29,6 +29,7 @@ from hoi_trainer.interaction.detections_cache import Slots
 from hoi_trainer.interaction.rows import PromptRows
 from hoi_trainer.interaction.sources import open_dataset
 from hoi_trainer.teaching.crops import cached_crops
+from hoi_trainer.teaching.exact_boxes import ExactSplit
 from hoi_trainer.teaching.pictures import open_pictures, Pictures, unlabelled_dataset
 from hoi_trainer.teaching.records import read_records, TeacherLabels
 from hoi_trainer.teaching.soft_labels import boxed_labels, soft_labels
@@ -54,14 +55,23 @@ class TaughtBatch(NamedTuple):
     labels: Tensor
 
 
-class UnlabelledSplit(HeadSplit):
-    """A split without its annotation: the detector alone chooses pairs, none is labelled."""
+def open_taught_split(bundle: Bundle, dataset: HoiDataset, cache: Path, slots: Slots, pairs: int,
+                      scenes: Optional[Path] = None) -> HeadSplit:
+    """
+    Return a split whose pairs the detector's scores alone choose.
 
-    def __init__(self, bundle: Bundle, dataset: HoiDataset, cache: Path, slots: Slots,
-                 pairs: int) -> None:
-        super().__init__(bundle, dataset, cache, slots, pairs)
-        self.pairs = self.pairs._replace(verbs=torch.zeros_like(self.pairs.verbs))
-        self.annotated = torch.zeros_like(self.annotated)
+    scenes: directory of a synthetic split, whose true boxes then correct the detections.
+    """
+    if scenes is not None:
+        return ExactSplit(bundle, dataset, cache, slots, pairs, scenes)
+    return HeadSplit(bundle, dataset, cache, slots, pairs)
+
+
+def without_labels(split: HeadSplit) -> HeadSplit:
+    """Return the split after its annotation is removed: no pair shows anything."""
+    split.pairs = split.pairs._replace(verbs=torch.zeros_like(split.pairs.verbs))
+    split.annotated = torch.zeros_like(split.annotated)
+    return split
 
 
 class TaughtData(HeadData):
@@ -71,20 +81,23 @@ class TaughtData(HeadData):
     train: as for `HeadData`, or anything without annotation that `hoi-trainer label` can read;
     then `teacher` must be a file of records, and images that it does not speak of are left out.
     teacher: where the words come from. val: None = nothing is measured. phrases: interactions
-    kept per image; words: per caption; topic: camera of a bag. See `HeadData` for the others.
+    kept per image; words: per caption; topic: camera of a bag. exact_boxes: of
+    synthetic training images, see `exact_boxes`. See `HeadData` for the others.
     """
 
     def __init__(self, bundle: str, train: str, cache: str, teacher: TeacherLabels,
                  val: Optional[str] = None, batch_size: int = 16, pairs: int = 16,
                  slots: Slots = SLOTS, seed: int = 0, jitter: float = 0.4,
                  limit: Optional[int] = None, images: Optional[str] = None, phrases: int = 8,
-                 words: int = 24, topic: Optional[str] = None) -> None:
+                 words: int = 24, topic: Optional[str] = None,
+                 exact_boxes: bool = False) -> None:
         super().__init__(bundle, train, val or train, cache, 'full', batch_size, pairs, slots,
                          seed, jitter, True, limit, images)
         self.unseen: Optional[np.ndarray] = None
         if val is None:
             del self.directories['val']
         self.teacher, self.phrases, self.words, self.topic = teacher, phrases, words, topic
+        self.exact_boxes = exact_boxes
         self.text: Optional[TeacherText] = None
         self._table: Optional[PhraseTable] = None
 
@@ -92,7 +105,9 @@ class TaughtData(HeadData):
         """Open the images, ask the teacher, encode what it says and look at all pairs."""
         if self.text is None:
             dataset = self._dataset()
-            split = UnlabelledSplit(self.bundle, dataset, self.cache, self.slots, self.pairs)
+            split = without_labels(open_taught_split(
+                self.bundle, dataset, self.cache, self.slots, self.pairs,
+                self.directories['train'] if self.exact_boxes else None))
             records = self.teacher.label(dataset)
             clip, _ = load_clip(self.bundle, torch.device('cpu'))
             self.text = encode_records(
