@@ -12,6 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+"""CL-HOI's head: what each step of the chain reads, padding, parts written out."""
 
 from bundles import CLIP_CONFIG
 from hoi_perception.core.errors import BundleError

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""RmLR's head in the runtime: pipeline, export and TensorRT's registry."""
+"""CL-HOI's head in the runtime: pipeline, export and TensorRT's registry."""
 
 from importlib.util import find_spec
 

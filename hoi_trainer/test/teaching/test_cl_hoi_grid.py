@@ -12,6 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+"""The grid of CL-HOI: every hypothesis has its runs and its verdict."""
 
 from dataclasses import replace
 import json

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """The recipe of docs/label_your_robot.md on a synthetic bag, with words that nobody annotated."""
 
 from dataclasses import replace

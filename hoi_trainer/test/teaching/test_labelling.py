@@ -12,6 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+"""hoi-trainer label: nothing is lost, repeated or kept that cannot be learnt from."""
 
 import json
 import os

@@ -12,6 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+"""The losses against literal sums, soft labels by hand, and two processes against one."""
 
 import json
 import math

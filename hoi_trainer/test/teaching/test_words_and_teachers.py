@@ -12,6 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+"""Words in and out of their base form, answers of models, and teachers without one."""
 
 import json
 from pathlib import Path
