@@ -128,8 +128,10 @@ def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on(tiny, tmp_path)
     bag = still_bag(tmp_path / 'bag', 300)
     command = [sys.executable, '-m', 'hoi_perception.cli', 'replay', str(bag), '--bundle',
                str(tiny), '--device', 'cpu', '--out', str(tmp_path / 'out'), '--no-report']
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True,
-                               env={**os.environ, 'OMP_NUM_THREADS': '1'})
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env={**os.environ, 'OMP_NUM_THREADS': '1'},
+        # Where the tests themselves run in the background, SIGINT would be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     lines = tmp_path / 'out' / 'frames.jsonl'
     while process.poll() is None and not (lines.exists() and lines.stat().st_size):
         try:
