@@ -221,6 +221,7 @@ def test_a_late_listener_gets_the_vocabulary(running, bundle):
 
 def test_diagnostics_come_once_a_second_also_without_frames(running):
     peer = running.peer()
+    assert peer.answer(image(590)) is not None, running.process.log
     diagnostics = peer.listen(DiagnosticArray, '/diagnostics')
     diagnostics.clear()
     assert peer.spin(lambda: len(diagnostics) >= 4)
