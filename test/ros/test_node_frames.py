@@ -147,6 +147,8 @@ def test_pictures_are_published_only_while_someone_looks(running):
     peer.answer(sent)
     overlay = peer.listen(Image, 'overlay')
     labels = peer.listen(Image, 'label_image')
+    overlay.clear()
+    labels.clear()
 
     def both():
         peer.answer(sent)
