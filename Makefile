@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# make setup | demo | test | lint | bench: everything from a fresh clone.
+# make setup | demo | test | lint | docs | bench: everything from a fresh clone.
 # Needs git, Python 3.10 or newer, make, cmake and a C++ compiler; installs the rest into .venv.
 
 PYTHON ?= python3
@@ -24,13 +24,14 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 # Two logical workers suit the two-core machines that continuous integration has.
 WORKERS ?= 2
 
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test lint docs reference bench clean
 
 help:
 	@echo 'make setup  install everything into .venv (repeated calls do nothing)'
 	@echo 'make demo   play the shipped bag through the real node; results in out/demo'
 	@echo 'make test   run the tests'
 	@echo 'make lint   check style and types'
+	@echo 'make docs   build the documentation into out/docs, links checked'
 	@echo 'make bench  measure on this machine; results in benchmarks/results'
 
 setup: $(STAMP)
@@ -50,6 +51,12 @@ lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/python scripts/check_imports.py
+
+docs: setup
+	@$(BIN)/mkdocs build --strict --quiet
+
+reference: setup
+	@$(BIN)/python scripts/make_reference.py
 
 bench: setup
 	@$(BIN)/python -m benchmarks.run

@@ -90,6 +90,8 @@ setup(
     python_requires='>=3.10',
     install_requires=runtime,
     extras_require={
+        # The documentation site; mkdocs 2 will not run the theme.
+        'docs': ['mkdocs>=1.6,<2', 'mkdocs-material>=9.5', 'pymdown-extensions>=10'],
         'fleet': fleet,
         # OpenCV from pip replaces or breaks the one a ROS install has: there use python3-opencv.
         'opencv': ['opencv-python-headless>=4.6'],

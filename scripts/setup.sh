@@ -42,9 +42,9 @@ constraints=constraints/$tag.txt
 # With a ROS 2 install sourced, its rclpy and NumPy are used; without, real ROS 2 comes as wheels.
 if "$PYTHON" -c 'import rclpy' 2>/dev/null; then
     echo "setup: using the ROS 2 ${ROS_DISTRO:-install} that is sourced in this shell."
-    venv_options=--system-site-packages extras=dev
+    venv_options=--system-site-packages extras=dev,docs
 else
-    venv_options='' extras=ros-wheels,opencv,dev
+    venv_options='' extras=ros-wheels,opencv,dev,docs
     [ "$(uname -m)" = x86_64 ] || fail "the ROS 2 wheels exist for x86-64 only and this is \
 $(uname -m); install ROS 2, source it and call make again."
 fi
