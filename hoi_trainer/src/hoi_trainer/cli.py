@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The `hoi-trainer` command: synth, fit, evaluate, data, export, export-synthetic."""
+"""The `hoi-trainer` command: synth, fit, evaluate, compare-..., label, data, export."""
 
 # typer reads its options from default values.
 # ruff: noqa: B008
@@ -24,6 +24,7 @@ from typing import List, Optional
 
 from hoi_perception.core.errors import HoiError
 from hoi_perception.engine_cli import build
+from hoi_trainer.compare_cli import add_grids
 import typer
 
 # Without markup, or help in brackets would be taken for a style and left out.
@@ -33,6 +34,7 @@ evaluate = typer.Typer(no_args_is_help=True, help='Measure a trained model on a 
 app.add_typer(evaluate, name='evaluate')
 data = typer.Typer(no_args_is_help=True, help='Look at annotated data sets.')
 app.add_typer(data, name='data')
+add_grids(app)
 app.command('export')(build)  # compiled engines are what a bundle is exported to
 
 
@@ -143,77 +145,6 @@ def baselines(data: Path = typer.Argument(..., help='directory with train/, val/
     """Train and compare geometry alone and a supervised classifier of pair crops."""
     from hoi_trainer.baselines.run import run_baselines
     _report(run_baselines(data, detector, minutes, limit), output)
-
-
-@app.command('compare-heads')
-def compare_heads(
-        config: Path = typer.Argument(..., help='YAML of the grid'),
-        data: Optional[str] = typer.Option(None, help='directory with train/ and test/'),
-        runs: Optional[str] = typer.Option(None, help='directory of the runs'),
-        cache: Optional[str] = typer.Option(None, help='directory of cached detections'),
-        output: Optional[str] = typer.Option(None, help='JSON of the results'),
-) -> None:
-    """Train and compare interaction heads; finished runs are not repeated."""
-    from hoi_trainer.interaction.compare import compare, read_comparison
-    typer.echo(compare(read_comparison(config, data=data, runs=runs, cache=cache,
-                                       output=output)))
-
-
-@app.command('compare-defr')
-def compare_defr(
-        config: Path = typer.Argument(..., help='YAML of the grid'),
-        data: Optional[str] = typer.Option(None, help='directory with train/, val/ and test/'),
-        runs: Optional[str] = typer.Option(None, help='directory of the runs'),
-        cache: Optional[str] = typer.Option(None, help='directory for detections and images'),
-        output: Optional[str] = typer.Option(None, help='JSON of the results'),
-) -> None:
-    """Train and compare image classifiers and what is read from them; resumable."""
-    from hoi_trainer.image_classification.compare import compare, read_comparison
-    typer.echo(compare(read_comparison(config, data=data, runs=runs, cache=cache,
-                                       output=output)))
-
-
-@app.command('compare-rmlr')
-def compare_rmlr(
-        config: Path = typer.Argument(..., help='YAML of the grid'),
-        data: Optional[str] = typer.Option(None, help='directory with train/ and test/'),
-        runs: Optional[str] = typer.Option(None, help='directory of the runs'),
-        cache: Optional[str] = typer.Option(None, help='directory of cached detections'),
-        output: Optional[str] = typer.Option(None, help='JSON of the results'),
-) -> None:
-    """Train and compare RmLR with and without re-mining and levels of text; resumable."""
-    from hoi_trainer.distillation.compare import compare
-    from hoi_trainer.interaction.compare import read_comparison
-    typer.echo(compare(read_comparison(config, data=data, runs=runs, cache=cache,
-                                       output=output)))
-
-
-@app.command('compare-cl-hoi')
-def compare_cl_hoi(
-        config: Path = typer.Argument(..., help='YAML of the grid'),
-        data: Optional[str] = typer.Option(None, help='directory with train/ and test/'),
-        runs: Optional[str] = typer.Option(None, help='directory of the runs'),
-        cache: Optional[str] = typer.Option(None, help='directory of detections and crops'),
-        output: Optional[str] = typer.Option(None, help='JSON of the results'),
-) -> None:
-    """Train and compare CL-HOI by steps, losses and teachers; resumable."""
-    from hoi_trainer.teaching.compare import compare, read_comparison
-    typer.echo(compare(read_comparison(config, data=data, runs=runs, cache=cache,
-                                       output=output)))
-
-
-@app.command('compare-seg2hoi')
-def compare_seg2hoi(
-        config: Path = typer.Argument(..., help='YAML of the grid'),
-        data: Optional[str] = typer.Option(None, help='directory with train/ and test/'),
-        runs: Optional[str] = typer.Option(None, help='directory of the runs'),
-        cache: Optional[str] = typer.Option(None, help="directory of the trunk's outputs"),
-        output: Optional[str] = typer.Option(None, help='JSON of the results'),
-) -> None:
-    """Train and compare Seg2HOI with and without its parts; resumable."""
-    from hoi_trainer.set_prediction.compare import compare, read_comparison
-    typer.echo(compare(read_comparison(config, data=data, runs=runs, cache=cache,
-                                       output=output)))
 
 
 @app.command('export-synthetic')

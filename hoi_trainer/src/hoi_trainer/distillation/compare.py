@@ -26,12 +26,14 @@ from typing import List
 
 from hoi_perception.runtime.bundle import Bundle
 from hoi_trainer.distillation.claims import verdicts
-from hoi_trainer.interaction.compare import Comparison
+from hoi_trainer.interaction.compare import Comparison, read_comparison
 from hoi_trainer.interaction.data_module import SLOTS
 from hoi_trainer.interaction.detections_cache import cached_detections, cached_images
 from hoi_trainer.interaction.directions import RULE, summary
 from hoi_trainer.interaction.sources import open_dataset
 from hoi_trainer.training.grid import finished, machine, merge_results, run_cells
+
+__all__ = ['compare', 'read_comparison']
 
 SECTION = 'rmlr'
 CELL = 'hoi_trainer.distillation.cell'
