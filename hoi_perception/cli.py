@@ -24,6 +24,8 @@ from pathlib import Path
 import sys
 from typing import List, Optional
 
+from hoi_perception.bundle_pull_cli import pull
+from hoi_perception.doctor_cli import doctor
 from hoi_perception.engine_cli import engine_app
 from hoi_perception.replay_cli import replay_app
 import typer
@@ -36,6 +38,8 @@ bundle_app = typer.Typer(no_args_is_help=True, help='Model bundles: look into, c
 app.add_typer(bundle_app, name='bundle')
 app.add_typer(engine_app, name='engine')
 app.add_typer(replay_app, name='replay')
+bundle_app.command()(pull)
+app.command()(doctor)
 
 
 def _open_bundle(path: Optional[Path]):

@@ -214,7 +214,8 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _read_spec(path: Path) -> BundleSpec:
+def read_spec(path: Path) -> BundleSpec:
+    """Read `bundle.yaml` without looking at the files it names; raises `BundleError`."""
     try:
         content = yaml.safe_load(path.read_text(encoding='utf-8'))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -253,7 +254,7 @@ class Bundle:
         if not (path / MANIFEST).is_file():
             raise BundleError(f'{path} is not a model bundle: there is no {MANIFEST} in it. Give '
                               'the directory made by `hoi bundle build` or by the trainer.')
-        spec = _read_spec(path / MANIFEST)
+        spec = read_spec(path / MANIFEST)
         for found in sorted(path.rglob('*')):
             if found.suffix.lower() in PICKLES:
                 raise BundleError(f'{found} is a pickle file, which can run code when loaded: '

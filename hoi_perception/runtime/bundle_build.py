@@ -62,7 +62,8 @@ class BuildRequest:
     detector: hub id or local directory. clip: open_clip model name or a JSON configuration file.
     clip_weights: pretrained tag or weights file. verbs: text or YAML file (None = the list in
     config/). human: name of the class that acts. detector_size: (height, width) of the network
-    image, clip_size: its side; None = the model's own.
+    image, clip_size: its side; None = the model's own. licence, provenance: what the bundle says,
+    '' = what can be told from the names of its parts.
     """
 
     detector: str
@@ -75,6 +76,8 @@ class BuildRequest:
     clip_size: Optional[int] = None
     top_k: int = 100
     half: bool = True
+    licence: str = ''
+    provenance: str = ''
 
 
 def _sentence(error: BaseException) -> str:
@@ -259,9 +262,10 @@ def build_bundle(request: BuildRequest, directory: Path) -> Bundle:
                           f'{", ".join(objects[:12])}{", ..." if len(objects) > 12 else ""}. '
                           'Name the class that acts with --human.')
     spec = BundleSpec(
-        name=request.name, licence='That of the models it was built from; see provenance.',
-        provenance=f'Detector {request.detector}; CLIP {request.clip}, weights '
-                   f'{Path(request.clip_weights).name}. Built without training.',
+        name=request.name,
+        licence=request.licence or 'That of the models it was built from; see provenance.',
+        provenance=request.provenance or f'Detector {request.detector}; CLIP {request.clip}, '
+        f'weights {Path(request.clip_weights).name}. Built without training.',
         detector=detector_spec, clip=clip_spec,
         heads={'defr': HeadSpec(human_exponent=1.0, object_exponent=1.0)},
         vocabulary=VocabularySpec(objects=objects, human=request.human, verbs=tuple(
