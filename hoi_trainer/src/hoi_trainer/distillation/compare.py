@@ -19,19 +19,18 @@ RmLR on the synthetic world: re-mining, levels of text, and text for another hea
 continues what was interrupted, and puts its results beside those of the other heads.
 """
 
-from dataclasses import asdict
 from pathlib import Path
-import time
-from typing import List
+from typing import List, Sequence
 
 from hoi_perception.runtime.bundle import Bundle
 from hoi_trainer.distillation.claims import verdicts
+from hoi_trainer.interaction.cell import Cell
 from hoi_trainer.interaction.compare import Comparison, read_comparison
 from hoi_trainer.interaction.data_module import SLOTS
 from hoi_trainer.interaction.detections_cache import cached_detections, cached_images
 from hoi_trainer.interaction.directions import RULE, summary
 from hoi_trainer.interaction.sources import open_dataset
-from hoi_trainer.training.grid import finished, machine, merge_results, run_cells
+from hoi_trainer.training.grid import best_map, machine, merge_results, run_grid
 
 __all__ = ['compare', 'read_comparison']
 
@@ -42,29 +41,16 @@ CELL = 'hoi_trainer.distillation.cell'
 def compare(plan: Comparison) -> Path:
     """Run what is missing and write the results; returns the path of the JSON."""
     bundle = Bundle.open(plan.bundle)
-    root = Path(plan.runs) / bundle.model_id
-    cells = {cell.name: cell for cell in plan.cells() if cell.module}
-    described = {name: asdict(cell) for name, cell in cells.items()}
-    missing = [name for name in cells if not finished(described[name], root / name)]
-    total, rest = (sum(plan.seconds(cells[name]) for name in some) / plan.processes / 60
-                   for some in (cells, missing))
-    print(f'{len(cells)} runs, {total:.0f} minutes in all on {plan.processes} processes; '
-          f'{len(missing)} to do, {rest:.0f} minutes', flush=True)
-    if missing:
+
+    def prepare(missing: Sequence[Cell]) -> None:
         for split, limit in (('train', plan.limit), ('test', 0)):
             dataset = open_dataset(Path(plan.data) / split, limit or None)
             cached_detections(bundle, dataset, Path(plan.cache), SLOTS)
             cached_images(bundle, dataset, Path(plan.cache))
-    started = time.monotonic()
-
-    def report(name: str, result: dict) -> None:
-        best = max(figures['full'] for figures in result['reports'].values())
-        print(f'{name}: mAP {best:.4f}, {result["train_seconds"]:.0f} + '
-              f'{result["test_seconds"]:.0f} s, {(time.monotonic() - started) / 60:.1f} minutes '
-              'so far', flush=True)
-
-    results = run_cells(CELL, described, root, plan.processes, report)
-    return _write(plan, list(results.values()), bundle)
+    results = run_grid(CELL, [cell for cell in plan.cells() if cell.module],
+                       Path(plan.runs) / bundle.model_id, plan.processes, plan.seconds, prepare,
+                       best_map)
+    return _write(plan, results, bundle)
 
 
 def _write(plan: Comparison, results: List[dict], bundle: Bundle) -> Path:

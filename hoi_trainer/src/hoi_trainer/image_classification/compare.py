@@ -19,12 +19,10 @@ DEFR on the synthetic world: losses, starts, gamma, read-outs, box noise and the
 continues what was interrupted, and puts its results beside those of the other heads.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-import time
 from typing import Any, Dict, List, Tuple
 
-from hoi_perception.core.errors import HoiError
 from hoi_perception.runtime.bundle import Bundle
 from hoi_trainer.image_classification.cell import DefrCell, REFERENCES
 from hoi_trainer.image_classification.claims import RULE, summary, verdicts
@@ -32,8 +30,7 @@ from hoi_trainer.image_classification.transfer import EXPONENTS
 from hoi_trainer.interaction.data_module import SLOTS
 from hoi_trainer.interaction.detections_cache import cached_detections, cached_images
 from hoi_trainer.interaction.sources import open_dataset
-from hoi_trainer.training.grid import finished, machine, merge_results, run_cells
-import yaml
+from hoi_trainer.training.grid import machine, merge_results, read_grid, run_grid
 
 SECTION = 'defr'
 
@@ -94,17 +91,12 @@ class DefrComparison:
 
 def read_comparison(path: Path, **changes: Any) -> DefrComparison:
     """Read the YAML; changes replace its values where they are not None. Raises `HoiError`."""
-    if not path.is_file():
-        raise HoiError(f'{path} is not there: give the YAML of a comparison, such as '
-                       'configs/synthetic/defr_grid.yaml.')
-    try:
-        raw = {**yaml.safe_load(path.read_text()),
-               **{name: value for name, value in changes.items() if value is not None}}
+    def build(raw: Dict[str, Any]) -> DefrComparison:
         variants = {name: _variant(described or {})
                     for name, described in raw.pop('variants').items()}
         return DefrComparison(variants=variants, seeds=tuple(raw.pop('seeds')), **raw)
-    except (AttributeError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise HoiError(f'{path} is not a comparison of DEFR: {error}.') from error
+
+    return read_grid(path, 'DEFR', 'defr_grid.yaml', build, changes)
 
 
 def _variant(raw: Dict[str, Any]) -> Variant:
@@ -121,27 +113,15 @@ def _variant(raw: Dict[str, Any]) -> Variant:
 def compare(plan: DefrComparison) -> Path:
     """Run what is missing and write the results; returns the path of the JSON."""
     bundle = Bundle.open(plan.bundle)
-    root, cells = Path(plan.runs) / bundle.model_id, plan.cells()
-    described = {cell.name: asdict(cell) for cell in cells}
-    missing = [cell for cell in cells if not finished(described[cell.name], root / cell.name)]
-    total, rest = (sum(plan.seconds(cell) for cell in some) / plan.processes / 60
-                   for some in (cells, missing))
-    print(f'{len(cells)} runs, {total:.0f} minutes in all on {plan.processes} processes; '
-          f'{len(missing)} to do, {rest:.0f} minutes', flush=True)
-    if missing:
-        _fill_caches(plan, bundle)
-    started = time.monotonic()
 
-    def report(name: str, result: dict) -> None:
+    def figure(result: dict) -> str:
         image = result.get('classification', {}).get('full')
-        print(f'{name}: image mAP {image if image is None else round(image, 4)}, triplet mAP '
-              f'{result["readouts"]["mask-1"]["triplet_map"]:.4f}, '
-              f'{result["train_seconds"]:.0f} + {result["test_seconds"]:.0f} s, '
-              f'{(time.monotonic() - started) / 60:.1f} minutes so far', flush=True)
-
-    results = run_cells('hoi_trainer.image_classification.cell', described, root, plan.processes,
-                        report)
-    return _write(plan, list(results.values()), bundle)
+        return (f'image mAP {image if image is None else round(image, 4)}, triplet mAP '
+                f'{result["readouts"]["mask-1"]["triplet_map"]:.4f}')
+    results = run_grid('hoi_trainer.image_classification.cell', plan.cells(),
+                       Path(plan.runs) / bundle.model_id, plan.processes, plan.seconds,
+                       lambda missing: _fill_caches(plan, bundle), figure)
+    return _write(plan, results, bundle)
 
 
 def _fill_caches(plan: DefrComparison, bundle: Bundle) -> None:

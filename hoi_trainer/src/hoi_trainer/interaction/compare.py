@@ -19,20 +19,17 @@ Heads compared on the synthetic world: every variant, split and seed, and what t
 continues what was interrupted, and writes one JSON with every run.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-import time
 from typing import Any, Dict, List, Tuple
 
-from hoi_perception.core.errors import HoiError
 from hoi_perception.runtime.bundle import Bundle
 from hoi_trainer.interaction.cell import Cell, TRAINING_FREE
 from hoi_trainer.interaction.data_module import SLOTS
 from hoi_trainer.interaction.detections_cache import cached_detections, cached_images
 from hoi_trainer.interaction.directions import directions, RULE, summary
 from hoi_trainer.interaction.sources import open_dataset
-from hoi_trainer.training.grid import finished, machine, merge_results, run_cells
-import yaml
+from hoi_trainer.training.grid import machine, merge_results, read_grid, run_grid
 
 
 @dataclass(frozen=True)
@@ -90,42 +87,23 @@ class Comparison:
 
 
 def read_comparison(path: Path, **changes: Any) -> Comparison:
-    """Read the YAML; changes replace its values where they are not None."""
-    if not path.is_file():
-        raise HoiError(f'{path} is not there: give the YAML of a comparison, such as '
-                       'configs/synthetic/heads.yaml.')
-    raw = {**yaml.safe_load(path.read_text()),
-           **{name: value for name, value in changes.items() if value is not None}}
-    try:
+    """Read the YAML; changes replace its values where they are not None. Raises `HoiError`."""
+    def build(raw: Dict[str, Any]) -> Comparison:
         heads = {name: HeadGrid(**head) for name, head in raw.pop('heads').items()}
         lists = {name: tuple(raw.pop(name)) for name in ('seeds', 'splits', 'exponents')}
         return Comparison(heads=heads, **lists, **raw)
-    except (KeyError, TypeError) as error:
-        raise HoiError(f'{path} is not a comparison of heads: {error}.') from error
+
+    return read_grid(path, 'heads', 'heads.yaml', build, changes)
 
 
 def compare(plan: Comparison) -> Path:
     """Run what is missing and write the results; returns the path of the JSON."""
     bundle = Bundle.open(plan.bundle)
-    root = Path(plan.runs) / bundle.model_id
-    cells = plan.cells()
-    described = {cell.name: asdict(cell) for cell in cells}
-    missing = [cell for cell in cells if not finished(described[cell.name], root / cell.name)]
-    total, rest = (sum(plan.seconds(cell) for cell in some) / plan.processes / 60
-                   for some in (cells, missing))
-    print(f'{len(cells)} runs, {total:.0f} minutes in all on {plan.processes} processes; '
-          f'{len(missing)} to do, {rest:.0f} minutes', flush=True)
-    if missing:
-        _fill_caches(plan, bundle)
-    started = time.monotonic()
-
-    def report(name: str, result: dict) -> None:
-        spent = (time.monotonic() - started) / 60
-        print(f'{name}: mAP {_full(result):.4f}, {result["train_seconds"]:.0f} s, '
-              f'{spent:.1f} minutes so far', flush=True)
-
-    results = run_cells('hoi_trainer.interaction.cell', described, root, plan.processes, report)
-    return _write(plan, list(results.values()), bundle)
+    results = run_grid('hoi_trainer.interaction.cell', plan.cells(),
+                       Path(plan.runs) / bundle.model_id, plan.processes, plan.seconds,
+                       lambda missing: _fill_caches(plan, bundle),
+                       lambda result: f'mAP {_full(result):.4f}')
+    return _write(plan, results, bundle)
 
 
 def _fill_caches(plan: Comparison, bundle: Bundle) -> None:

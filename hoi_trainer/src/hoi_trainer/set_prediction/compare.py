@@ -19,21 +19,18 @@ Seg2HOI on the synthetic world: counterpart attention, mask losses, zero-shot ve
 continues what was interrupted, and puts its results beside those of the other heads.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from hoi_perception.core.errors import HoiError
 from hoi_perception.runtime.bundle import Bundle
 from hoi_trainer.interaction.data_module import SLOTS
 from hoi_trainer.interaction.directions import RULE, verdict
 from hoi_trainer.interaction.sources import open_dataset
 from hoi_trainer.set_prediction.cell import SetCell
 from hoi_trainer.set_prediction.trunk_cache import cached_trunk
-from hoi_trainer.training.grid import finished, machine, merge_results, run_cells
+from hoi_trainer.training.grid import machine, merge_results, read_grid, run_grid
 import numpy as np
-import yaml
 
 SECTION = 'seg2hoi'
 WHOLE, NO_RELATION, NO_MASKS, RANDOM = 'seg2hoi', 'no_relation', 'no_masks', 'random_text'
@@ -85,49 +82,33 @@ class SetComparison:
                 for seed in self.seeds for name, variant in self.variants.items()
                 for split in variant.splits]
 
-    def minutes(self, cells: int) -> float:
-        """Return how long so many cells should take."""
-        each = self.samples / self.images_per_second + self.test_seconds
-        return cells * each / self.processes / 60
+    def seconds(self, cell: SetCell) -> float:
+        """Return how long a cell should take on one core."""
+        return self.samples / self.images_per_second + self.test_seconds
 
 
 def read_comparison(path: Path, **changes: Any) -> SetComparison:
     """Read the YAML; changes replace its values where they are not None. Raises `HoiError`."""
-    if not path.is_file():
-        raise HoiError(f'{path} is not there: give the YAML of a comparison, such as '
-                       'configs/synthetic/seg2hoi_grid.yaml.')
-    try:
-        raw = {**yaml.safe_load(path.read_text()),
-               **{name: value for name, value in changes.items() if value is not None}}
+    def build(raw: Dict[str, Any]) -> SetComparison:
         variants = {name: Variant(tuple(entry['splits']), entry.get('settings', {}))
                     for name, entry in raw.pop('variants').items()}
         return SetComparison(variants=variants, seeds=tuple(raw.pop('seeds')), **raw)
-    except (AttributeError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise HoiError(f'{path} is not a comparison of Seg2HOI: {error}.') from error
+
+    return read_grid(path, 'Seg2HOI', 'seg2hoi_grid.yaml', build, changes)
 
 
 def compare(plan: SetComparison) -> Path:
     """Run what is missing and write the results; returns the path of the JSON."""
     bundle = Bundle.open(plan.bundle)
-    root, cells = Path(plan.runs) / bundle.model_id, plan.cells()
-    described = {cell.name: asdict(cell) for cell in cells}
-    missing = [cell for cell in cells if not finished(described[cell.name], root / cell.name)]
-    print(f'{len(cells)} runs, {plan.minutes(len(cells)):.0f} minutes in all on '
-          f'{plan.processes} processes; {len(missing)} to do, '
-          f'{plan.minutes(len(missing)):.0f} minutes', flush=True)
-    if missing:
+
+    def prepare(missing: Sequence[SetCell]) -> None:
         for split, limit in (('train', plan.limit), ('test', 0)):
             cached_trunk(bundle, open_dataset(Path(plan.data) / split, limit or None),
                          Path(plan.cache), SLOTS)
-    started = time.monotonic()
-
-    def report(name: str, result: dict) -> None:
-        print(f'{name}: mAP {result["reports"]["instances"]["full"]:.4f}, '
-              f'{result["train_seconds"]:.0f} + {result["test_seconds"]:.0f} s, '
-              f'{(time.monotonic() - started) / 60:.1f} minutes so far', flush=True)
-
-    results = list(run_cells('hoi_trainer.set_prediction.cell', described, root, plan.processes,
-                             report).values())
+    results = run_grid('hoi_trainer.set_prediction.cell', plan.cells(),
+                       Path(plan.runs) / bundle.model_id, plan.processes, plan.seconds,
+                       prepare,
+                       lambda result: f'mAP {result["reports"]["instances"]["full"]:.4f}')
     return merge_results(Path(plan.output), {SECTION: {
         'heads': summary(results), 'directions': directions(results),
         'protocol': {

@@ -19,12 +19,10 @@ CL-HOI on the synthetic world: steps of the chain, losses, teachers, detectors, 
 continues what was interrupted, and puts its results beside those of the other heads.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-import time
 from typing import Any, Dict, List, Optional, Tuple
 
-from hoi_perception.core.errors import HoiError
 from hoi_perception.runtime.bundle import Bundle
 from hoi_trainer.interaction.data_module import SLOTS
 from hoi_trainer.interaction.detections_cache import cached_detections, cached_images
@@ -34,8 +32,7 @@ from hoi_trainer.teaching.cell import TaughtCell
 from hoi_trainer.teaching.claims import verdicts
 from hoi_trainer.teaching.crops import cached_crops
 from hoi_trainer.teaching.data_module import open_taught_split
-from hoi_trainer.training.grid import finished, machine, merge_results, run_cells
-import yaml
+from hoi_trainer.training.grid import best_map, machine, merge_results, read_grid, run_grid
 
 SECTION = 'cl_hoi'
 CELL = 'hoi_trainer.teaching.cell'
@@ -95,40 +92,21 @@ class TaughtComparison:
 
 def read_comparison(path: Path, **changes: Any) -> TaughtComparison:
     """Read the YAML; changes replace its values where they are not None. Raises `HoiError`."""
-    if not path.is_file():
-        raise HoiError(f'{path} is not there: give the YAML of a comparison, such as '
-                       'configs/synthetic/cl_hoi_grid.yaml.')
-    try:
-        raw = {**yaml.safe_load(path.read_text()),
-               **{name: value for name, value in changes.items() if value is not None}}
+    def build(raw: Dict[str, Any]) -> TaughtComparison:
         students = {name: Student(**(entry or {})) for name, entry in raw.pop('students').items()}
         return TaughtComparison(students=students, seeds=tuple(raw.pop('seeds')), **raw)
-    except (AttributeError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise HoiError(f'{path} is not a comparison of CL-HOI: {error}.') from error
+
+    return read_grid(path, 'CL-HOI', 'cl_hoi_grid.yaml', build, changes)
 
 
 def compare(plan: TaughtComparison) -> Path:
     """Run what is missing and write the results; returns the path of the JSON."""
     bundle = Bundle.open(plan.bundle)
-    root, cells = Path(plan.runs) / bundle.model_id, {cell.name: cell for cell in plan.cells()}
-    described = {name: asdict(cell) for name, cell in cells.items()}
-    missing = [name for name in cells if not finished(described[name], root / name)]
-    total, rest = (sum(plan.seconds(cells[name]) for name in some) / plan.processes / 60
-                   for some in (cells, missing))
-    print(f'{len(cells)} runs, {total:.0f} minutes in all on {plan.processes} processes; '
-          f'{len(missing)} to do, {rest:.0f} minutes', flush=True)
-    if missing:
-        _fill_caches(plan, bundle, any(cells[name].exact_boxes for name in missing))
-    started = time.monotonic()
-
-    def report(name: str, result: dict) -> None:
-        best = max(figures['full'] for figures in result['reports'].values())
-        print(f'{name}: mAP {best:.4f}, {result["train_seconds"]:.0f} + '
-              f'{result["test_seconds"]:.0f} s, {(time.monotonic() - started) / 60:.1f} minutes '
-              'so far', flush=True)
-
-    results = run_cells(CELL, described, root, plan.processes, report)
-    return _write(plan, list(results.values()), bundle)
+    results = run_grid(
+        CELL, plan.cells(), Path(plan.runs) / bundle.model_id, plan.processes, plan.seconds,
+        lambda missing: _fill_caches(plan, bundle, any(cell.exact_boxes for cell in missing)),
+        best_map)
+    return _write(plan, results, bundle)
 
 
 def _fill_caches(plan: TaughtComparison, bundle: Bundle, exact: bool) -> None:

@@ -20,16 +20,21 @@ A cell is described by plain settings. Its directory holds `cell.json` (the sett
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 import json
 import os
 from pathlib import Path
 import platform
 import subprocess
 import sys
-from typing import Any, Callable, Dict, Mapping, Optional
+import time
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, TypeVar
 
 from hoi_perception.core.errors import HoiError
 import torch
+import yaml
+
+Plan = TypeVar('Plan')
 
 
 def finished(settings: Mapping[str, Any], directory: Path) -> Optional[dict]:
@@ -80,6 +85,55 @@ def run_cells(module: str, cells: Mapping[str, Mapping[str, Any]], root: Path, p
             done[name] = result
             report(name, result)
     return {name: done[name] for name in cells}
+
+
+def run_grid(module: str, cells: Sequence[Any], root: Path, processes: int,
+             seconds: Callable[[Any], float], prepare: Callable[[Sequence[Any]], None],
+             figure: Callable[[dict], str]) -> List[dict]:
+    """
+    Say what the grid takes, run what is missing, and return every result in the cells' order.
+
+    cells: frozen dataclasses with a `name`. seconds: what a cell should take on one core.
+    prepare: is given the missing cells before the first of them runs. figure: what to tell of a
+    result, in words.
+    """
+    described = {cell.name: asdict(cell) for cell in cells}
+    missing = [cell for cell in cells if not finished(described[cell.name], root / cell.name)]
+    total, rest = (sum(map(seconds, some)) / processes / 60 for some in (cells, missing))
+    print(f'{len(cells)} runs, {total:.0f} minutes in all on {processes} processes; '
+          f'{len(missing)} to do, {rest:.0f} minutes', flush=True)
+    if missing:
+        prepare(missing)
+    started = time.monotonic()
+
+    def report(name: str, result: dict) -> None:
+        print(f'{name}: {figure(result)}, {result["train_seconds"]:.0f} + '
+              f'{result.get("test_seconds", 0):.0f} s, {(time.monotonic() - started) / 60:.1f} '
+              'minutes so far', flush=True)
+    return list(run_cells(module, described, root, processes, report).values())
+
+
+def read_grid(path: Path, what: str, example: str, build: Callable[[Dict[str, Any]], Plan],
+              changes: Mapping[str, Any]) -> Plan:
+    """
+    Read the YAML of a grid and return what `build` makes of its content.
+
+    what, example: for people, such as 'heads' and 'heads.yaml'. changes: replace values of the
+    YAML where they are not None. Raises `HoiError`.
+    """
+    if not path.is_file():
+        raise HoiError(f'{path} is not there: give the YAML of a comparison, such as '
+                       f'configs/synthetic/{example}.')
+    try:
+        return build({**yaml.safe_load(path.read_text()),
+                      **{name: value for name, value in changes.items() if value is not None}})
+    except (AttributeError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise HoiError(f'{path} is not a comparison of {what}: {error}.') from error
+
+
+def best_map(result: dict) -> str:
+    """Return the best mAP among the reports of a result, in words."""
+    return f'mAP {max(figures["full"] for figures in result["reports"].values()):.4f}'
 
 
 def write_result(directory: Path, result: Mapping[str, Any]) -> None:
