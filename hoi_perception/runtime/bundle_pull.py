@@ -36,7 +36,7 @@ from hoi_perception.runtime.bundle_list import (
     joined_licence,
     PERMISSIVE,
 )
-from hoi_perception.runtime.hub import Hub, is_repository
+from hoi_perception.runtime.hub import Hub, is_repository, NOTES
 
 DETECTOR_FILES = ('config.json', 'preprocessor_config.json', 'model.safetensors')
 
@@ -112,8 +112,6 @@ def _fetch(request: PullRequest, repository: str, hub: Hub, work: Path, out: Pat
             raise BundleError(f'{repository} names {name}, a pickle file, which can run code when '
                               'loaded: it is not fetched.')
         target = work / name
-        if hub.directory is None and target.is_file() and sha256(target) == expected:
-            continue
         source = hub.file(repository, name, request.revision, work)
         if (got := sha256(source)) != expected:
             if source == target:
@@ -126,7 +124,7 @@ def _fetch(request: PullRequest, repository: str, hub: Hub, work: Path, out: Pat
         for name in (*spec.files, MANIFEST):
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(hub.directory / repository / name, work / name)
-    shutil.rmtree(work / '.cache', ignore_errors=True)  # the download's own notes
+    shutil.rmtree(work / NOTES, ignore_errors=True)
     Bundle.open(work)
     return _put_in_place(work, out)
 

@@ -26,6 +26,7 @@ from urllib.parse import unquote, urlsplit
 
 from hoi_perception.core.errors import BundleError
 
+NOTES = '.download'
 _REPOSITORY = re.compile(r'[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*')
 
 
@@ -87,12 +88,37 @@ class Hub(NamedTuple):
 
     def _download(self, repository: str, name: str, revision: Optional[str],
                   work: Path) -> Path:
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
         try:
-            return Path(hf_hub_download(repository, name, revision=revision, local_dir=work,
-                                        endpoint=self.endpoint))
+            url = hf_hub_url(repository, name, revision=revision, endpoint=self.endpoint)
+            found = get_hf_file_metadata(url)
+            return _resume(url, found.etag or '', found.size, work / name, work / NOTES / name)
         except Exception as error:  # of the HTTP library, of the disk, of the hub: all one matter
             reason = ' '.join(str(error).split())[:300] or type(error).__name__
             raise BundleError(f'{repository}/{name} cannot be fetched from {self}: {reason} What '
                               'has come is kept; pull again to go on, or give --mirror.'
                               ) from error
+
+
+def _resume(url: str, version: str, size: Optional[int], target: Path, note: Path) -> Path:
+    """
+    Download a file, going on where an earlier process stopped with the same version of it.
+
+    hf_hub_download of huggingface_hub 2 goes on only within one call. version, size: what the
+    server says of the file; note: keeps the version of what has come so far.
+    """
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers
+    part = note.with_name(f'{note.name}.part')
+    if not note.is_file() or note.read_text(encoding='utf-8') != version:
+        target.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(version, encoding='utf-8')
+    if not target.is_file():
+        with part.open('ab') as stream:
+            http_get(url, stream, resume_size=stream.tell(), headers=build_hf_headers(),
+                     expected_size=size)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.replace(target)
+    return target
