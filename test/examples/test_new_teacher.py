@@ -23,9 +23,9 @@ pytest.importorskip('hoi_trainer', reason='the trainer is not installed')
 # --8<-- [start:imports]
 from hoi_trainer.datasets.records import HoiDataset, HoiRecord
 from hoi_trainer.datasets.synthetic import synthetic_names
+from hoi_trainer.teaching.records import record_from, summary, TaughtInteraction, TeacherRecord
 
 # --8<-- [end:imports]
-from hoi_trainer.teaching.records import record_from, summary, TaughtInteraction, TeacherRecord
 
 
 # --8<-- [start:teacher]
