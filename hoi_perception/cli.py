@@ -202,10 +202,13 @@ def demo(
 
 def main(arguments: Optional[List[str]] = None) -> None:
     """Run the command line; bad input ends with exit code 2 and one sentence on stderr."""
-    from hoi_perception.core.errors import HoiError
     try:
         app(arguments)
-    except HoiError as error:
+    except ValueError as error:
+        # Imported here, because it brings NumPy, and `hoi doctor` must run where that is broken.
+        from hoi_perception.core.errors import HoiError
+        if not isinstance(error, HoiError):
+            raise
         typer.echo(f'hoi: {error}', err=True)
         sys.exit(2)
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from hoi_perception import cli
 from hoi_perception.doctor.checks import apart, as_json, can_start, Check, CHECKS
 from hoi_perception.doctor.finding import Finding, OK, PROBLEM, WARNING
-from hoi_perception.doctor.libraries import numpy_fits, without_gpu
+from hoi_perception.doctor.libraries import numpy_fits, requirements, without_gpu
 from hoi_perception.doctor.machine import buffers, disk
 import pytest
 
@@ -105,6 +105,17 @@ def test_a_check_that_hangs_is_ended_and_told(tmp_path, monkeypatch):
     assert row.state == WARNING and 'no answer within 2 s' in row.found
 
 
+def test_a_requirement_that_is_missing_is_named(tmp_path, monkeypatch):
+    facts = tmp_path / 'hoi_perception-9.0.dist-info'
+    facts.mkdir()
+    (facts / 'METADATA').write_text(
+        'Metadata-Version: 2.1\nName: hoi_perception\nVersion: 9.0\nRequires-Dist: numpy>=1.21\n'
+        'Requires-Dist: absent_library>=2\nRequires-Dist: other; extra == "dev"\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    row, = requirements()
+    assert row.state == PROBLEM and row.cure == 'Call `pip install absent_library`.'
+
+
 @needs_ros
 @pytest.mark.parametrize('text', ['', 'raise ImportError("not built")'])
 def test_missing_messages_name_the_build_command(text, tmp_path, monkeypatch):
@@ -165,8 +176,9 @@ def test_the_whole_report_is_json_and_its_exit_code_tells_whether_the_node_start
     assert report['can_start'] == (left.value.code == 0)
     assert report['can_start'] == (HAS_ROS and find_spec('hoi_msgs') is not None)
     rows = {row['what']: row for row in report['findings']}
-    assert {'interpreter', 'receive buffers', 'cache', 'NumPy', 'rclpy', 'cv_bridge',
-            'vision_msgs', 'PyTorch', 'TensorRT', 'OpenVINO', 'default bundle'} <= set(rows)
+    assert {'interpreter', 'requirements', 'receive buffers', 'cache', 'NumPy', 'rclpy',
+            'cv_bridge', 'vision_msgs', 'PyTorch', 'TensorRT', 'OpenVINO', 'default bundle'} <= set(rows)
+    assert rows['requirements']['state'] == OK
     assert rows['default bundle']['state'] == OK
     assert rows['bundle']['state'] == WARNING and str(broken) in rows['bundle']['cure']
     assert all(row['cure'] for row in report['findings'] if row['state'] != OK)

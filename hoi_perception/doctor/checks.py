@@ -30,7 +30,13 @@ from typing import Callable, Dict, Iterable, List, NamedTuple, Tuple
 
 from hoi_perception.doctor.bundles import bundles
 from hoi_perception.doctor.finding import Finding, PROBLEM, WARNING
-from hoi_perception.doctor.libraries import numpy, openvino, tensorrt, torch
+from hoi_perception.doctor.libraries import (
+    numpy,
+    openvino,
+    requirements,
+    tensorrt,
+    torch,
+)
 from hoi_perception.doctor.machine import machine
 from hoi_perception.ros import doctor as ros_doctor
 
@@ -54,6 +60,7 @@ class Check(NamedTuple):
 
 CHECKS: Tuple[Check, ...] = (
     Check('machine', machine, needed=True),
+    Check('requirements', requirements, needed=True),
     Check('NumPy', numpy, needed=True),
     Check('ROS 2', ros_doctor.ros, needed=True),
     Check('cv_bridge', ros_doctor.cv_bridge),

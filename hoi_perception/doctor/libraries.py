@@ -19,6 +19,7 @@ from importlib.util import find_spec
 import os
 from pathlib import Path
 import platform
+import re
 from typing import Iterator, Optional, Tuple
 
 from hoi_perception.doctor.finding import Finding, one_line, PROBLEM, WARNING
@@ -41,6 +42,32 @@ def ros_of_an_install() -> str:
     except metadata.PackageNotFoundError:
         return os.environ.get('ROS_DISTRO', '')
     return ''
+
+
+def requirements() -> Iterator[Finding]:
+    """Yield whether everything that the installed hoi_perception asks for is there."""
+    try:
+        wanted = metadata.requires('hoi_perception') or []
+    except metadata.PackageNotFoundError:
+        yield Finding('requirements', 'hoi_perception itself is not installed', WARNING,
+                      'Call `pip install -e .` in the checkout, or `make setup`.')
+        return
+    # Names alone: comparing versions needs a library that may be missing too.
+    names = [re.split(r'[^\w.-]', line)[0] for line in wanted if 'extra ==' not in line]
+    missing = [name for name in names if not _is_installed(name)]
+    if missing:
+        yield Finding('requirements', f'{", ".join(missing)} not installed', PROBLEM,
+                      f'Call `pip install {" ".join(missing)}`.')
+    else:
+        yield Finding('requirements', f'all {len(names)} installed')
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def numpy() -> Iterator[Finding]:

@@ -78,6 +78,7 @@ def _number(path: Path) -> Optional[int]:
 
 
 def _cache() -> Path:
+    # As runtime.engines.places, which cannot be imported where PyTorch is broken.
     base = os.environ.get('XDG_CACHE_HOME', '')
     return (Path(base) if os.path.isabs(base) else Path.home() / '.cache') / 'hoi_perception'
 
