@@ -91,6 +91,13 @@ def test_links_of_pages_lead_to_files(page):
         assert target.startswith('https://') or (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_lists_look_the_same_on_the_site_as_on_a_forge(page):
+    """Python-Markdown wants four spaces before an inner list and none before a code block."""
+    text = re.sub(r'^```.*?^```', '', page.read_text(), flags=re.S | re.M)
+    assert re.findall(r'^ {1,3}(?:[-*] |\d+\. |```).*', text, re.M) == []
+
+
 def _command_lines(page):
     """Yield the words of every `hoi` and `hoi-trainer` line in the code blocks of a page."""
     for block in re.findall(r'```[^\n]*\n(.*?)```', page.read_text(), re.S):
