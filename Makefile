@@ -53,7 +53,7 @@ lint: setup
 	@$(BIN)/python scripts/check_imports.py
 
 docs: setup
-	@$(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 reference: setup
 	@$(BIN)/python scripts/make_reference.py
