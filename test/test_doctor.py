@@ -177,7 +177,8 @@ def test_the_whole_report_is_json_and_its_exit_code_tells_whether_the_node_start
     assert report['can_start'] == (HAS_ROS and find_spec('hoi_msgs') is not None)
     rows = {row['what']: row for row in report['findings']}
     assert {'interpreter', 'requirements', 'receive buffers', 'cache', 'NumPy', 'rclpy',
-            'cv_bridge', 'vision_msgs', 'PyTorch', 'TensorRT', 'OpenVINO', 'default bundle'} <= set(rows)
+            'cv_bridge', 'vision_msgs', 'PyTorch', 'TensorRT', 'OpenVINO',
+            'default bundle'} <= set(rows)
     assert rows['requirements']['state'] == OK
     assert rows['default bundle']['state'] == OK
     assert rows['bundle']['state'] == WARNING and str(broken) in rows['bundle']['cure']

@@ -42,7 +42,7 @@ def ros() -> Iterator[Finding]:
     except Exception as error:
         yield Finding('rclpy', one_line(error), PROBLEM, _cure_of_rclpy())
         return
-    yield Finding('rclpy', f'{_distribution()}, {Path(rclpy.__file__).parent}')
+    yield Finding('rclpy', f'{_distribution()}, {Path(str(rclpy.__file__)).parent}')
     from rclpy.utilities import get_rmw_implementation_identifier
     yield Finding('middleware', get_rmw_implementation_identifier())
     try:
