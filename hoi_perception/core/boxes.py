@@ -16,6 +16,9 @@
 
 import numpy as np
 
+FARTHEST = 1e5
+"""Pixels beyond which nothing is a place in an image; areas of such boxes would overflow."""
+
 
 def area(boxes: np.ndarray) -> np.ndarray:
     """Return the (n,) areas; a box turned inside out has area 0."""

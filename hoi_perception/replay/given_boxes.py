@@ -16,6 +16,7 @@
 
 from typing import List, Sequence, Tuple
 
+from hoi_perception.core.boxes import FARTHEST
 from hoi_perception.core.scene import Instances
 import numpy as np
 
@@ -44,15 +45,17 @@ def instances(message, objects: Sequence[str]) -> Tuple[Instances, List[str]]:
     """
     Return usable boxes with labels by class name, and a sentence about each that is not.
 
-    Boxes must be finite with positive area, scores in 0..1, names among `objects`.
+    Boxes must have positive area and lie within `FARTHEST` pixels, scores in 0..1, names among
+    `objects`.
     """
     index = {name: label for label, name in enumerate(objects)}
     boxes, scores, labels, tracks, faults = [], [], [], [], []
     for row, given in enumerate(message.instances):
         box = (given.x1, given.y1, given.x2, given.y2)
-        if not (np.isfinite(box).all() and given.x2 > given.x1 and given.y2 > given.y1):
-            faults.append(f'instance {row} has the box {box}: expected finite pixels with '
-                          'x1 < x2 and y1 < y2.')
+        # NaN is not within anything.
+        if not (np.abs(box) <= FARTHEST).all() or given.x2 <= given.x1 or given.y2 <= given.y1:
+            faults.append(f'instance {row} has the box {box}: expected pixels within '
+                          f'{FARTHEST:.0f} of the corner, x1 < x2 and y1 < y2.')
         elif not 0.0 <= given.score <= 1.0:
             faults.append(f'instance {row} has the score {given.score}: expected 0..1.')
         elif given.class_name not in index:

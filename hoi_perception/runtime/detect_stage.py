@@ -162,6 +162,10 @@ def check_instances(instances: Optional[Sequence[Optional[Instances]]], count: i
             continue
         if not np.isfinite(given.boxes).all() or not np.isfinite(given.scores).all():
             raise HoiError('a given instance has NaN or infinity in its box or score: remove it.')
+        if np.abs(given.boxes).max() > box_arithmetic.FARTHEST:
+            raise HoiError(f'a given instance has a box {np.abs(given.boxes).max():.3g} pixels '
+                           f'away: boxes lie within {box_arithmetic.FARTHEST:.0f} pixels of the '
+                           "image's corner.")
         if given.scores.min() < 0 or given.scores.max() > 1:
             raise HoiError('a given instance has a score outside 0..1: scale the scores.')
         if given.labels.min() < 0 or given.labels.max() >= objects:

@@ -129,6 +129,7 @@ def test_too_few_instances_for_a_pair_give_no_triplets(pipeline, given):
 
 @pytest.mark.parametrize(('change', 'words'), [
     ({'boxes': np.full((4, 4), np.nan)}, 'NaN'), ({'scores': [np.inf, 0, 0, 0]}, 'NaN'),
+    ({'boxes': np.full((4, 4), 3e38)}, 'within 100000 pixels'),
     ({'scores': [1.5, 0, 0, 0]}, 'outside 0..1'), ({'labels': [0, 1, 2, 99]}, 'label 99'),
     ({'labels': [-1, 1, 2, 3]}, 'objects')])
 def test_unusable_given_instances_are_refused(pipeline, change, words):
