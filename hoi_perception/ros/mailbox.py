@@ -44,19 +44,28 @@ class Mailbox:
 
     def take(self, timeout: Optional[float] = None) -> Optional[Tuple[int, Any]]:
         """Wait for an item and return it with its camera; None when closed or out of time."""
+        return next(iter(self.take_some(1, timeout)), None)
+
+    def take_some(self, most: int, timeout: Optional[float] = None) -> List[Tuple[int, Any]]:
+        """
+        Wait for an item and return those that are there, at most `most`, with their cameras.
+
+        Each of another camera, the one served longest ago first. Empty when closed or out of
+        time; nobody waits for a second item.
+        """
         with self._condition:
             self._condition.wait_for(
                 lambda: self._closed or any(slot is not None for slot in self._slots), timeout)
             if self._closed:
-                return None
+                return []
             waiting = [n for n, slot in enumerate(self._slots) if slot is not None]
-            if not waiting:
-                return None
-            camera = min(waiting, key=self._served.__getitem__)
-            self._turn += 1
-            self._served[camera] = self._turn
-            item, self._slots[camera] = self._slots[camera], None
-        return camera, item
+            taken = []
+            for camera in sorted(waiting, key=self._served.__getitem__)[:most]:
+                self._turn += 1
+                self._served[camera] = self._turn
+                taken.append((camera, self._slots[camera]))
+                self._slots[camera] = None
+        return taken
 
     def close(self) -> List[int]:
         """Wake the taker for good; return the cameras whose last item nobody took."""

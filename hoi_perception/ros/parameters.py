@@ -115,6 +115,10 @@ class Settings:
         "topic's name with /compressed added.", choices=('raw', 'compressed'))
     compressed_cameras: Tuple[str, ...] = _parameter(
         ('',), "Cameras that send compressed images although image_transport is raw; [''] = none.")
+    batch: int = _parameter(
+        1, 'At most this many cameras are computed in one call, as far as frames of theirs wait; '
+        'engines must have been built for it (hoi engine build --batch), else eager runs.',
+        live=True, minimum=1, maximum=8)
     instances_source: str = _parameter(
         'detector', "detector: the bundle's own detector finds people and objects; topic: boxes "
         "come from the robot's detector on the topic instances (hoi_msgs/Instances) or, where "

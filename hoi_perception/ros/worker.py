@@ -16,7 +16,7 @@
 
 import threading
 import time
-from typing import Any, Callable, List
+from typing import Any, Callable, List, NamedTuple, Optional
 
 from hoi_perception.core.errors import FrameError
 from hoi_perception.core.scene import Instances, Scene
@@ -38,9 +38,21 @@ import numpy as np
 _FAILURES_OF_A_LOST_DEVICE = 3
 """So many frames in a row; a single failed launch may leave the device usable."""
 
+
+class _Job(NamedTuple):
+    """A decoded frame on its way into the pipeline; boxes: of another detector."""
+
+    camera: Camera
+    arrival: Arrival
+    rgb: np.ndarray
+    boxes: Optional[Instances]
+    started: float
+    decoded: float
+
+
 class FrameWorker:
     """
-    Frames of all cameras, one after the other.
+    Frames of all cameras, one after the other or, with the parameter `batch`, side by side.
 
     pipeline: a `HoiPipeline`. settings: returns the parameters as they are now. clock_s: returns
     the node's time in seconds. on_failure: is told about a frame that made the pipeline fail.
@@ -84,19 +96,52 @@ class FrameWorker:
 
     def _run(self) -> None:
         while not (self._stopping.is_set() or self.lost):
-            taken = self._mailbox.take()
-            if taken is None:
+            taken = self._mailbox.take_some(self._settings().batch)
+            if not taken:
                 return
-            camera, arrival = self._cameras[taken[0]], taken[1]
+            jobs = [job for number, arrival in taken
+                    if (job := self._guarded(self._cameras[number], arrival, self._prepare))]
+            if jobs:
+                self._compute(jobs)
+
+    def _guarded(self, camera: Camera, arrival: Arrival,
+                 call: Callable[[Camera, Arrival], Optional[_Job]]) -> Optional[_Job]:
+        """Call for one frame; what goes wrong is counted and explained, and None is returned."""
+        try:
+            return call(camera, arrival)
+        except FrameError as error:
+            camera.statistics.bad(error.kind)
+            camera.explain(error.kind, f'frame not used ({error.kind}): {error}')
+        except Exception as error:  # one frame must never take the node down
+            self._failed(camera, arrival, error)
+        return None
+
+    def _prepare(self, camera: Camera, arrival: Arrival) -> Optional[_Job]:
+        if not self._in_time(camera, arrival):
+            return None
+        started = time.perf_counter()
+        rgb = images.decode(arrival.message, self._settings().max_pixels)
+        boxes = None if arrival.boxes is None else self._boxes(camera, arrival.boxes)
+        return _Job(camera, arrival, rgb, boxes, started, time.perf_counter())
+
+    def _compute(self, jobs: List[_Job]) -> None:
+        """Run the pipeline on one frame each of some cameras, and answer them."""
+        results: List[Any] = [None] * len(jobs)
+        if len(jobs) > 1:
             try:
-                if self._in_time(camera, arrival):
-                    self._answer(camera, arrival)
-                    self._device_failures, self._cache_freed = 0, False
-            except FrameError as error:
-                camera.statistics.bad(error.kind)
-                camera.explain(error.kind, f'frame not used ({error.kind}): {error}')
-            except Exception as error:  # one frame must never take the node down
-                self._failed(camera, arrival, error)
+                results = self._run_on(jobs)
+            except Exception:  # one frame must not cost the others: alone, each tells its fault
+                pass
+        for job, result in zip(jobs, results):
+            self._guarded(job.camera, job.arrival, lambda *_, job=job, result=result: (
+                self._answer(job, result or self._run_on([job])[0])))
+
+    def _run_on(self, jobs: List[_Job]) -> List[Any]:
+        boxes = [job.boxes for job in jobs]
+        given = None if all(item is None for item in boxes) else boxes
+        results = self._pipeline.run([job.rgb for job in jobs], instances=given)
+        self._device_failures, self._cache_freed = 0, False
+        return results
 
     def _failed(self, camera: Camera, arrival: Arrival, error: Exception) -> None:
         """Count and explain a frame that failed; give up a device that fails every time."""
@@ -130,13 +175,10 @@ class FrameWorker:
             camera.explain('future', in_the_future(age))
         return True
 
-    def _answer(self, camera: Camera, arrival: Arrival) -> None:
+    def _answer(self, job: _Job, result: Any) -> None:
+        """Follow, convert and publish what the pipeline says about a frame."""
+        camera, arrival = job.camera, job.arrival
         settings, header = self._settings(), arrival.message.header
-        started = time.perf_counter()
-        rgb = images.decode(arrival.message, settings.max_pixels)
-        decoded = time.perf_counter()
-        boxes = None if arrival.boxes is None else [self._boxes(camera, arrival.boxes)]
-        result = self._pipeline.run([rgb], instances=boxes)[0]
         computed = time.perf_counter()
         scene, events = follow(camera, result.scene, header, arrival.frame_seq, settings,
                                self._pipeline.bundle.spec.thresholds)
@@ -160,7 +202,7 @@ class FrameWorker:
             for event in events:
                 camera.events.publish(event)
             published = time.perf_counter()
-            stages = {'decode': 1e3 * (decoded - started), **result.stages,
+            stages = {'decode': 1e3 * (job.decoded - job.started), **result.stages,
                       'track': 1e3 * (followed - computed),
                       **({'depth': 1e3 * (placed - followed)} if camera.depth else {}),
                       'convert': 1e3 * (converted - placed),
@@ -171,7 +213,7 @@ class FrameWorker:
             camera.latency.publish(conversion.latencies(
                 stages, total, age, header, arrival.frame_seq))
         try:
-            self._show(camera, settings, header, rgb, scene,
+            self._show(camera, settings, header, job.rgb, scene,
                        status_line(stages, total, scene.prompt_version))
         except Exception as error:  # the frame is answered, and counted so
             self._on_failure(f'{camera.name} picture {type(error).__name__}', (

@@ -45,6 +45,17 @@ def test_a_slow_camera_gets_all_its_frames_and_fast_ones_share_the_rest():
     assert served == [50, 20, 50]
 
 
+def test_a_batch_takes_what_waits_one_of_each_camera_longest_unserved_first():
+    box = Mailbox(4)
+    for camera in (0, 1, 3):
+        box.put(camera, camera)
+    assert box.take_some(2, 0) == [(0, 0), (1, 1)]
+    for camera in (0, 1):
+        box.put(camera, camera)
+    assert [camera for camera, _ in box.take_some(8, 0)] == [3, 0, 1]
+    assert box.take_some(8, 0.01) == []
+
+
 def test_a_dead_camera_holds_nobody_up():
     box = Mailbox(3)
     for step in range(4):

@@ -15,6 +15,7 @@
 """One camera and its worker against real topics; what is explained, counted, and not taken."""
 
 from dataclasses import replace
+import threading
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from hoi_msgs.msg import HoiDetections, Instances
@@ -134,6 +135,21 @@ class Blank:
             scene = Scene(width, height, WORDS)
             stages = {'detect': 1.0}
         return [Result]
+
+
+class Batched(Blank):
+    """Notes how many images come at once; the first call lasts until it is let go."""
+
+    def __init__(self, fails=()):
+        super().__init__()
+        self.sizes, self.fails, self.go = [], list(fails), threading.Event()
+
+    def run(self, images, instances=None):
+        self.sizes.append(len(images))
+        self.go.wait(20)
+        if len(images) in self.fails:
+            raise ValueError('one of them')
+        return [super(Batched, self).run([image])[0] for image in images]
 
 
 # Which cameras are subscribed to
@@ -470,3 +486,26 @@ def test_frames_that_come_are_no_trouble_and_a_pause_is_none_either(bench):
     bench.set(enabled=False)
     status = watch.status(2.0, camera.paused, camera.statistics.snapshot(), 1, None)
     assert status.level == DiagnosticStatus.OK and 'enabled is false' in status.message
+
+
+# Cameras side by side
+
+@pytest.mark.parametrize('fails, sizes', [((), [1, 2]), ((2,), [1, 2, 1, 1])],
+                         ids=['together', 'one frame spoils the call'])
+def test_cameras_that_wait_are_computed_in_one_call_and_answered_each_with_its_own(
+        bench, fails, sizes):
+    bench.start(('front', 'back'), batch=4)
+    model = Batched(fails)
+    bench.work(model)
+    heard = {name: bench.peer.listen(HoiDetections, f'{name}/detections')
+             for name in ('front', 'back')}
+    bench.send(1, 'front/image')
+    assert bench.peer.spin(lambda: model.sizes == [1])
+    bench.send(2, 'front/image')
+    bench.send(3, 'back/image')
+    model.go.set()
+    assert bench.peer.spin(lambda: len(heard['front']) == 2 and len(heard['back']) == 1)
+    assert model.sizes == sizes
+    assert [m.header for m in heard['front']] == [image(1).header, image(2).header]
+    assert heard['back'][0].header == image(3).header
+    assert not bench.said
