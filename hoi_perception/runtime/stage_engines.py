@@ -20,6 +20,7 @@ the store has something: a start without engines costs a look at a directory.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
@@ -43,6 +44,8 @@ from hoi_perception.runtime.relation_stage import RelationStage
 import numpy as np
 import torch
 
+MOST_IMAGES = 8
+"""Images per call: cameras of a node that are computed at once."""
 NONE_BUILT = 'no engine is built yet (`hoi engine build` makes them)'
 
 
@@ -156,14 +159,18 @@ class StageEngines:
         return EngineReport(tuple(graphs), tuple(self._warnings))
 
     def _slots(self, device: torch.device) -> Iterator[_Slot]:
+        """Yield the buckets of one image, then those of several, which only a batch needs."""
         height, width = detector_size(self.bundle)
-        yield _Slot('detector', f'batch1-{height}x{width}', True,
-                    lambda: detector_graph(self.bundle, self.detect.network, device),
-                    self.detect.engines)
-        for rows in sorted(self.bundle.spec.buckets.rows):
-            for bucket in head_buckets(self.bundle, self.interact, 1, rows):
-                yield _Slot(self.interact.title, bucket.name, rows == self.rows, bucket.make,
-                            self.interact.engines)
+        for batch in range(1, MOST_IMAGES + 1):
+            yield _Slot(
+                'detector', f'batch{batch}-{height}x{width}', batch == 1,
+                partial(detector_graph, self.bundle, self.detect.network, device, batch),
+                self.detect.engines)
+            for rows in sorted(self.bundle.spec.buckets.rows):
+                for bucket in head_buckets(self.bundle, self.interact, batch, rows):
+                    yield _Slot(self.interact.title, bucket.name,
+                                batch == 1 and rows == self.rows, bucket.make,
+                                self.interact.engines)
 
     def _equip(self, slot: _Slot, store: EngineStore, options: EngineOptions,
                build: bool) -> InUse:

@@ -132,6 +132,24 @@ def test_verbs_of_a_bucket_without_engine_run_with_eager_and_are_counted(bundle,
     assert pipeline.eager_calls == {'detector': 0, 'interaction/lain': 1}
 
 
+def test_engines_for_several_images_are_used_when_so_many_come(bundle, compiled, tmp_path):
+    shutil.copytree(compiled, tmp_path, dirs_exist_ok=True)
+    store = EngineStore(tmp_path)
+    for graph in bundle_graphs(bundle, 'lain', CPU, 2, rows=[8]):
+        def write(directory, graph=graph):
+            OpenVino().build(graph, 'fp32', directory)
+            return {'refused': '', 'latency_ms': {'eager': 2.0, 'engine': 1.0}}
+        store.build(EngineKey.of(graph, OpenVino(), 'fp32'), write)
+    pipeline, eager = _pipeline(bundle, tmp_path), _pipeline(bundle, compiled, 'eager')
+    images = [_image(0), _image(1)]
+    for ours, expected in zip(pipeline.run(images), eager.run(images)):
+        _same_triplets(ours.scene, expected.scene)
+    pipeline(images[0])
+    assert pipeline.eager_calls == dict.fromkeys(GRAPHS, 0)
+    pipeline.run([*images, _image(2)])
+    assert pipeline.eager_calls == dict.fromkeys(GRAPHS, 1)
+
+
 def test_auto_offers_no_engine_that_is_slower_than_eager(bundle, compiled, tmp_path):
     slow = _copied(compiled, tmp_path, latency_ms={'eager': 1.0, 'engine': 1.2})
     pipeline = _pipeline(bundle, slow, 'auto')
