@@ -14,10 +14,8 @@
 
 """Boxes as `vision_msgs/Detection2DArray`, to and from other nodes; where it is installed."""
 
-import math
 from typing import Any
 
-from hoi_msgs.msg import Instance, Instances
 from hoi_perception.core.scene import NONE, Scene
 from std_msgs.msg import Header
 
@@ -32,35 +30,6 @@ MISSING = ('detections_2d was asked for, but vision_msgs is not installed, so no
 
 UNHEARD = ('it is a vision_msgs/Detection2DArray, but vision_msgs is not installed here: install '
            'it (apt install ros-$ROS_DISTRO-vision-msgs), or publish hoi_msgs/Instances.')
-_LARGEST_ID = 2 ** 63 - 1
-
-
-def instances_of(message: Any) -> Instances:
-    """
-    Return given boxes as our own message, which is returned as it is.
-
-    Of the hypotheses of a detection the best one counts; a box that is turned becomes the upright
-    one around it. An id that is a number becomes the track id.
-    """
-    if isinstance(message, Instances):
-        return message
-    return Instances(header=message.header,
-                     instances=[_instance(detection) for detection in message.detections])
-
-
-def _instance(detection: Any) -> Instance:
-    box = detection.bbox
-    x, y = box.center.position.x, box.center.position.y
-    cos, sin = abs(math.cos(box.center.theta)), abs(math.sin(box.center.theta))
-    half_x = (cos * box.size_x + sin * box.size_y) / 2
-    half_y = (sin * box.size_x + cos * box.size_y) / 2
-    found = Instance(x1=x - half_x, y1=y - half_y, x2=x + half_x, y2=y + half_y)
-    if detection.results:  # else it has no class and is counted as unusable
-        best = max((result.hypothesis for result in detection.results), key=lambda h: h.score)
-        found.class_name, found.score = best.class_id, best.score
-    if detection.id.isdecimal():
-        found.track_id = min(int(detection.id[:20]), _LARGEST_ID)
-    return found
 
 
 def detections_2d(scene: Scene, header: Header) -> Any:

@@ -21,9 +21,10 @@ from typing import Any, Callable, List, NamedTuple, Optional
 from hoi_perception.core.errors import FrameError
 from hoi_perception.core.scene import Instances, Scene
 from hoi_perception.replay import given_boxes
+from hoi_perception.replay.instances import of_vision
 from hoi_perception.ros import conversion, images
 from hoi_perception.ros.cameras import Arrival, Camera, Seen
-from hoi_perception.ros.detections_2d import detections_2d, instances_of
+from hoi_perception.ros.detections_2d import detections_2d
 from hoi_perception.ros.events import follow
 from hoi_perception.ros.mailbox import Mailbox
 from hoi_perception.ros.markers import markers
@@ -221,7 +222,7 @@ class FrameWorker:
                 f'drawn: {type(error).__name__}: {error}'))
 
     def _boxes(self, camera: Camera, message) -> Instances:
-        message = instances_of(message)
+        message = message if hasattr(message, 'instances') else of_vision(message)
         known = self._changer.learn(given_boxes.class_names(message))
         found, faults = given_boxes.instances(message, known.objects)
         if faults:

@@ -315,7 +315,7 @@ def test_two_processes_get_the_loss_and_the_gradients_of_one(batch, table, tmp_p
     expected = student(batch, table)
     expected.backward()
     for rank in (0, 1):
-        loss, gradients = torch.load(tmp_path / f'{rank}.pt')
+        loss, gradients = torch.load(tmp_path / f'{rank}.pt', weights_only=True)
         assert loss == pytest.approx(expected.item(), rel=1e-5)
         for found, (name, value) in zip(gradients, student.named_parameters()):
             torch.testing.assert_close(found, value.grad, atol=1e-5, rtol=1e-4, msg=name)
