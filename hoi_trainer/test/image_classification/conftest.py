@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A few scenes with their detections, and small classifiers of the shipped bundle's CLIP."""
+"""Small classifiers of the shipped bundle's CLIP."""
 
 from hoi_perception.networks.cosine_classifier import CosineTextClassifier
 from hoi_perception.runtime.bundle import Bundle, default_bundle_path
@@ -20,19 +20,8 @@ from hoi_trainer.datasets import synthetic_names
 from hoi_trainer.image_classification.backbones import BackboneConfig, open_backbone
 from hoi_trainer.image_classification.network import describe, ImageClassifier
 from hoi_trainer.image_classification.starts import class_phrases, start_rows
-from hoi_trainer.synthetic import generate
 from hoi_trainer.training.weights import write_weights
 import pytest
-import torch
-
-
-@pytest.fixture(name='scenes', scope='session')
-def _scenes(tmp_path_factory):
-    torch.set_num_threads(1)
-    directory = tmp_path_factory.mktemp('scenes')
-    for split, count in (('train', 12), ('val', 6), ('test', 6)):
-        generate(split, count, directory / split, 1)
-    return directory
 
 
 @pytest.fixture(name='shipped', scope='session')

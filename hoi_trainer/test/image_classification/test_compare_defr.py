@@ -77,7 +77,7 @@ def test_verdicts_are_taken_seed_by_seed():
     assert words['mask_3_is_no_better_than_mask_1'] == 'not'
     claim = found['defr_keeps_more_than_lain_at_box_noise_0.1']
     assert claim['verdict'] == 'reproduced' and claim['delta'] == pytest.approx(0.4)
-    assert 'gamma_100_beats_500' not in found and 'weighted_bce_beats_focal' not in found
+    assert not {'gamma_of_the_clip_beats_5_times', 'weighted_bce_beats_focal'} & set(found)
 
 
 def test_a_summary_has_mean_and_spread_of_everything():

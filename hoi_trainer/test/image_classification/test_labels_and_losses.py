@@ -32,7 +32,7 @@ from hoi_trainer.image_classification.backbones import (
 from hoi_trainer.image_classification.labels import open_labelled, read_hico_labels
 from hoi_trainer.image_classification.losses import bce, focal, lse_sign, weighted_bce
 from hoi_trainer.image_classification.sampling import oversampled
-from hoi_trainer.image_classification.starts import class_phrases, start_rows
+from hoi_trainer.image_classification.starts import class_phrases, own_gamma, start_rows
 import numpy as np
 import pytest
 from shared_data import require_shared
@@ -245,6 +245,14 @@ def _tiny_bert(directory: Path, width: int) -> Path:
     BertModel(BertConfig(vocab_size=len(words), hidden_size=width, num_hidden_layers=1,
                          num_attention_heads=2, intermediate_size=16)).save_pretrained(directory)
     return directory
+
+
+def test_gamma_is_the_temperature_of_the_backbones_clip_or_that_of_the_paper(bundle):
+    opened = open_backbone(BackboneConfig(), bundle)
+    temperature = float(bundle.tensors('clip.safetensors')['logit_scale'].exp())
+    assert own_gamma(opened) == pytest.approx(temperature) and temperature != pytest.approx(100.48)
+    other = open_backbone(BackboneConfig('timm', 'test_resnet', image_size=64), bundle)
+    assert other.clip is None and own_gamma(other) == 100.48
 
 
 def test_rows_may_come_from_a_local_bert_of_the_same_width(bundle, clip, tmp_path):

@@ -54,7 +54,7 @@ def minus(first: Value, second: Value) -> Value:
 
 
 def flatness(near: Sequence[str], far: str) -> Value:
-    """Return how much more is lost at `far` than between the figures that are near 100."""
+    """Return how much more is lost at `far` than between the figures near the CLIP's own gamma."""
     def value(results: Results, seed: int) -> float:
         around = [classified(variant)(results, seed) for variant in near]
         middle = classified(BASE)(results, seed)
@@ -77,10 +77,11 @@ CLAIMS: Dict[str, Tuple[Tuple[str, ...], Value]] = {
     'text_rows_beat_random': ((BASE, 'random'), _gain('full', 'random')),
     'text_rows_gain_more_in_the_tail': (
         (BASE, 'random'), minus(_gain('few@5', 'random'), _gain('full', 'random'))),
-    'gamma_100_beats_500': ((BASE, 'gamma_500'), _gain('full', 'gamma_500')),
-    'gamma_is_flat_near_100': (
-        (BASE, 'gamma_50', 'gamma_150', 'gamma_500'),
-        flatness((BASE, 'gamma_50', 'gamma_150'), 'gamma_500')),
+    'gamma_of_the_clip_beats_5_times': ((BASE, 'gamma_5_times'), _gain('full', 'gamma_5_times')),
+    'gamma_is_flat_near_the_clips': (
+        (BASE, 'gamma_half', 'gamma_1.5_times', 'gamma_5_times'),
+        flatness((BASE, 'gamma_half', 'gamma_1.5_times'), 'gamma_5_times')),
+    'gamma_of_the_clip_beats_100': ((BASE, 'gamma_100'), _gain('full', 'gamma_100')),
     'mask_1_beats_ave_pool': ((BASE,), minus(triplets(MASK_1), triplets('ave-pool')))}
 """What is claimed: the variants it takes and the difference that should be positive."""
 

@@ -60,7 +60,7 @@ def defr_head(path: Path, vocabulary: VocabularySpec,
     human, thing = config['exponents']
     spec = HeadSpec(kind='defr', text='rows', activation='sigmoid', human_exponent=human,
                     temperature=math.exp(float(state['classifier.log_scale'])),
-                    object_exponent=thing)
+                    object_exponent=thing, triplet_threshold=config.get('threshold'))
     tower = {f'trunk.{name[len(TOWER):]}': value.half() for name, value in state.items()
              if name.startswith(TOWER)}
     rows = state['classifier.weight'][torch.tensor(order)]

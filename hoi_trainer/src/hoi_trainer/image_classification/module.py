@@ -15,18 +15,18 @@
 """DEFR's training as a Lightning module: backbone and classifier at one rate."""
 
 from contextlib import nullcontext
-from typing import List
+from typing import List, Optional
 
 from hoi_perception.core.errors import HoiError
 from hoi_perception.evaluation.hico_classification import evaluate_labels
-from hoi_perception.networks.cosine_classifier import CosineTextClassifier, GAMMA
+from hoi_perception.networks.cosine_classifier import CosineTextClassifier
 from hoi_perception.runtime.bundle import Bundle
 from hoi_trainer.datasets import hico_names, synthetic_names
 from hoi_trainer.image_classification.backbones import BackboneConfig, open_backbone
 from hoi_trainer.image_classification.data_module import ImageBatch
 from hoi_trainer.image_classification.losses import LOSSES
 from hoi_trainer.image_classification.network import describe, ImageClassifier
-from hoi_trainer.image_classification.starts import class_phrases, start_rows
+from hoi_trainer.image_classification.starts import class_phrases, own_gamma, start_rows
 from lightning.pytorch import LightningModule
 import numpy as np
 import torch
@@ -43,14 +43,15 @@ class ImageClassifierModule(LightningModule):
 
     bundle: its CLIP is the backbone of kind `bundle`, and its wording makes the phrases. names:
     `synthetic` or `hico`, the classes. start: of the classifier's rows, see `starts.start_rows`;
-    text_model: the directory that start `bert` reads. gamma: factor on the cosine, not trained.
+    text_model: the directory that start `bert` reads. gamma: factor on the cosine, not trained;
+    None = `own_gamma`.
     loss: `lse_sign`, `bce`, `weighted_bce` or `focal`. learning_rate: the peak, of backbone and
     classifier; a `Budget` callback gives the schedule. seed: of random and shuffled rows.
     """
 
     def __init__(self, bundle: str, names: str = 'synthetic',
                  backbone: BackboneConfig = BUNDLE_CLIP, start: str = 'clip',
-                 text_model: str = '', gamma: float = GAMMA, loss: str = 'lse_sign',
+                 text_model: str = '', gamma: Optional[float] = None, loss: str = 'lse_sign',
                  learning_rate: float = 3e-4, weight_decay: float = 0.0, seed: int = 0) -> None:
         super().__init__()
         if names not in NAMES:
@@ -61,6 +62,7 @@ class ImageClassifierModule(LightningModule):
         self.names, self.per_image = NAMES[names](), LOSSES[loss]
         phrases = class_phrases(self.names, opened_bundle)
         opened = open_backbone(backbone, opened_bundle)
+        gamma = own_gamma(opened) if gamma is None else gamma
         rows = start_rows(start, opened, opened_bundle, phrases, seed, text_model)
         self.network = ImageClassifier(opened.backbone, CosineTextClassifier(rows, gamma)).train()
         self.network_config = describe(backbone, phrases, gamma)

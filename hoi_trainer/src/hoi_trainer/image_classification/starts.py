@@ -20,7 +20,7 @@ from typing import List, Sequence
 from hoi_perception.core.errors import HoiError
 from hoi_perception.evaluation.datasets.names import HoiNames
 from hoi_perception.networks.clip import encode_text
-from hoi_perception.networks.cosine_classifier import fold_projection
+from hoi_perception.networks.cosine_classifier import fold_projection, GAMMA
 from hoi_perception.runtime.bundle import Bundle
 from hoi_perception.runtime.loading import load_clip
 from hoi_perception.runtime.prompts import fill, NO_INTERACTION
@@ -75,6 +75,17 @@ def clip_rows(opened: Opened, bundle: Bundle, phrases: Sequence[str]) -> Tensor:
         projection = trunk.proj
     text = encode_text(clip.eval(), phrases)
     return text if projection is None else fold_projection(text, projection.detach())
+
+
+def own_gamma(opened: Opened) -> float:
+    """
+    Return the factor on the cosine that suits a backbone: exp(logit_scale) of its CLIP.
+
+    DEFR's 100.48 is that of OpenAI's CLIP, whose cosines lie close together. A CLIP with another
+    temperature spreads them otherwise, and 100 would make its logits too steep to learn from. A
+    backbone without CLIP gets DEFR's value.
+    """
+    return GAMMA if opened.clip is None else float(opened.clip.logit_scale.detach().exp())
 
 
 def start_rows(start: str, opened: Opened, bundle: Bundle, phrases: Sequence[str],

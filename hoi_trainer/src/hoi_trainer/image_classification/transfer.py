@@ -30,7 +30,6 @@ from hoi_trainer.image_classification.backbones import ClipVit
 from hoi_trainer.image_classification.network import (
     read_classifier,
     TrainedClassifier,
-    write_exponents,
 )
 from hoi_trainer.image_classification.readouts import readout, regions_of
 from hoi_trainer.interaction.data import HeadBatch, HeadSplit
@@ -123,15 +122,22 @@ def with_noise(score: Score, noise: float, seed: int) -> Score:
 
 
 @torch.inference_mode()
+def evaluations(score: Score, split: HeadSplit, bundle: Bundle, rows: PromptRows,
+                exponents: Sequence[Exponents]) -> Dict[Exponents, HeadEvaluation]:
+    """Return the evaluation of a whole split for each pair of exponents."""
+    found = {pair: HeadEvaluation(split, bundle, rows) for pair in exponents}
+    for batch in batches(split, rows):
+        probabilities = score(batch)
+        for pair, evaluation in found.items():
+            evaluation.add(with_prior(batch, pair), probabilities, 1.0)
+    return found
+
+
 def triplet_reports(score: Score, split: HeadSplit, bundle: Bundle, rows: PromptRows,
                     exponents: Sequence[Exponents]) -> Dict[Exponents, HeadReport]:
     """Return the report of a whole split for each pair of exponents."""
-    evaluations = {pair: HeadEvaluation(split, bundle, rows) for pair in exponents}
-    for batch in batches(split, rows):
-        probabilities = score(batch)
-        for pair, evaluation in evaluations.items():
-            evaluation.add(with_prior(batch, pair), probabilities, 1.0)
-    return {pair: evaluation.report() for pair, evaluation in evaluations.items()}
+    return {pair: evaluation.report() for pair, evaluation
+            in evaluations(score, split, bundle, rows, exponents).items()}
 
 
 def batches(split: HeadSplit, rows: PromptRows, size: int = 32) -> Iterator[HeadBatch]:
@@ -154,17 +160,6 @@ def fit_exponents(score: Score, split: HeadSplit, bundle: Bundle, rows: PromptRo
     grid = [(a, b) for a in values for b in values]
     reports = triplet_reports(score, split, bundle, rows, grid)
     return max(grid, key=lambda pair: reports[pair].full)
-
-
-def fit_weights(weights: Path, bundle: Path, data: Path, cache: Path,
-                limit: Optional[int] = None) -> Exponents:
-    """Fit the exponents of a classifier's mask-1 read-out and keep them in its file."""
-    opened = Bundle.open(bundle)
-    split, rows = open_pairs(opened, data, cache, limit)
-    score = pair_scores(read_classifier(weights, opened), opened)
-    exponents = fit_exponents(score, split, opened, rows)
-    write_exponents(weights, opened, exponents)
-    return exponents
 
 
 def evaluate_transfer(weights: Path, bundle: Path, data: Path, cache: Path,
