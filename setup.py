@@ -12,6 +12,8 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+"""Metadata of hoi_perception, where colcon's ament_python reads it."""
+
 from pathlib import Path
 
 from setuptools import find_packages, setup

@@ -23,7 +23,8 @@ FARTHEST = 1e5
 def area(boxes: np.ndarray) -> np.ndarray:
     """Return the (n,) areas; a box turned inside out has area 0."""
     size = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None)
-    return size[:, 0] * size[:, 1]
+    areas: np.ndarray = size[:, 0] * size[:, 1]
+    return areas
 
 
 def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -33,12 +34,14 @@ def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     size = np.clip(high - low, 0, None)
     inter = size[..., 0] * size[..., 1]
     union = area(first)[:, None] + area(second)[None, :] - inter
-    return inter / np.maximum(union, 1e-12)
+    overlap: np.ndarray = inter / np.maximum(union, 1e-12)
+    return overlap
 
 
 def clip(boxes: np.ndarray, width: float, height: float) -> np.ndarray:
     """Return the boxes cut to the image `(0, 0, width, height)`."""
-    return np.clip(boxes, 0, np.asarray([width, height, width, height], boxes.dtype))
+    cut: np.ndarray = np.clip(boxes, 0, np.asarray([width, height, width, height], boxes.dtype))
+    return cut
 
 
 def nms(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray,

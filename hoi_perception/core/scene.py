@@ -22,7 +22,7 @@ covers the whole image is `(0, 0, width, height)`).
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 from hoi_perception.core.vocabulary import Vocabulary
 import numpy as np
@@ -65,7 +65,7 @@ class Mask:
         return canvas
 
 
-def _frozen(values, dtype, shape: Tuple[int, ...]) -> np.ndarray:
+def _frozen(values: Any, dtype: Any, shape: Tuple[int, ...]) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(values, dtype=dtype).reshape(shape))
 
 

@@ -101,4 +101,5 @@ def cosine_logits(features: Tensor, weight: Tensor, log_scale: Tensor,
     rows = rows / rows.norm(dim=-1, keepdim=True)
     if normalise_features:
         features = features / features.norm(dim=-1, keepdim=True)
-    return log_scale.exp() * features @ rows.T
+    logits: Tensor = log_scale.exp() * features @ rows.T
+    return logits

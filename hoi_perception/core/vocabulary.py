@@ -15,7 +15,7 @@
 """Names: objects a detector knows, verbs the interaction head scores, and which go together."""
 
 from dataclasses import dataclass, field
-from typing import Optional, Sequence, Tuple
+from typing import Mapping, Optional, Sequence, Tuple
 import unicodedata
 
 from hoi_perception.core.errors import VocabularyError
@@ -122,7 +122,8 @@ def same_name(name: str) -> str:
     return name.casefold().replace('_', ' ').strip()
 
 
-def parse_verbs(entries: Sequence[str], phrases: Optional[dict] = None) -> Tuple[Verb, ...]:
+def parse_verbs(entries: Sequence[str],
+                phrases: Optional[Mapping[str, str]] = None) -> Tuple[Verb, ...]:
     """
     Read verbs as users type them: `'ride'` or `'push: cart, stroller'`.
 

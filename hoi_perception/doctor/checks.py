@@ -48,14 +48,14 @@ class Check(NamedTuple):
     """
     One process. needed: the node cannot start where the check itself fails.
 
-    limit_s: after which it is ended; long, because the first import of PyTorch from a slow disk
-    takes tens of seconds.
+    limit_s: after which it is ended; long, because the import of PyTorch from a slow disk, or on a
+    machine whose cores are all busy, takes minutes.
     """
 
     name: str
     look: Callable[..., Iterable[Finding]]
     needed: bool = False
-    limit_s: float = 90.0
+    limit_s: float = 240.0
 
 
 CHECKS: Tuple[Check, ...] = (

@@ -27,7 +27,7 @@ differs between bags, cameras or scenes that were not recorded is not in the int
 """
 
 from dataclasses import dataclass
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, Tuple
 
 from hoi_perception.core.errors import HoiError
 from hoi_perception.evaluation.judged import Judged, mean_ap
@@ -200,7 +200,8 @@ def compare(first: Judged, second: Judged, lengths: Optional[Sequence[int]] = No
 
 
 def _checked(runs: Sequence[Judged], lengths: Optional[Sequence[int]], block: Optional[int],
-             replicates: int, level: float):
+             replicates: int, level: float) -> Tuple[List[int], int]:
+    """Return the lengths of the sequences and of a block."""
     frames = runs[0].frames
     lengths = [frames] if lengths is None else list(lengths)
     if sum(lengths) != frames or min(lengths, default=0) < 0:

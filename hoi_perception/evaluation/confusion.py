@@ -52,8 +52,9 @@ class Confusion:
     def shares(self) -> np.ndarray:
         """Return the rows divided by their sums, NaN in rows without anything."""
         total = self.counts.sum(1, keepdims=True)
-        return np.divide(self.counts, total, out=np.full_like(self.counts, np.nan),
-                         where=total > 0)
+        shares: np.ndarray = np.divide(self.counts, total, where=total > 0,
+                                       out=np.full_like(self.counts, np.nan))
+        return shares
 
 
 class ConfusionCounter:

@@ -32,6 +32,9 @@ from hoi_perception.core.vocabulary import same_name
 from hoi_perception.evaluation.one_to_one import assign, OVERLAP, pair_overlaps
 import numpy as np
 
+_Key = Tuple[int, str, int]
+"""Human track, verb, object track (0 where the interaction has no object)."""
+
 GAP_S = 0.5
 """A true interaction that is absent for longer has ended; shorter gaps are annotation noise."""
 
@@ -129,8 +132,8 @@ def event_accuracy(frames: Sequence[TimedScenes], spans: Optional[Mapping[int, S
         wanted = {name for frame in frames if frame.truth is not None
                   for name in _verbs(frame.truth)}
     intervals: List[_Interval] = []
-    newest: Dict[tuple, int] = {}
-    votes: Dict[int, Counter] = defaultdict(Counter)
+    newest: Dict[_Key, int] = {}
+    votes: Dict[int, Counter[int]] = defaultdict(Counter)
     seen: Dict[int, Span] = {}
     untracked = 0
     for stamp, predicted, truth in frames:
@@ -164,7 +167,7 @@ def _chosen(scene: Scene, wanted: Container[str]) -> np.ndarray:
     return np.array([verb in wanted for verb in _verbs(scene)], bool)
 
 
-def _key(truth: Scene, row: int) -> Optional[tuple]:
+def _key(truth: Scene, row: int) -> Optional[_Key]:
     """Return human track, verb and object track of a triplet, None where a track is missing."""
     triplets, tracks = truth.triplets, truth.instances.track_ids
     human, thing = int(tracks[triplets.human[row]]), int(triplets.object[row])
@@ -174,7 +177,7 @@ def _key(truth: Scene, row: int) -> Optional[tuple]:
     return human, truth.vocabulary.verb_names[triplets.verb[row]], track
 
 
-def _grow(intervals: List[_Interval], newest: Dict[tuple, int], key: tuple, stamp: int,
+def _grow(intervals: List[_Interval], newest: Dict[_Key, int], key: _Key, stamp: int,
           gap_s: float) -> int:
     """Return the number of the interval that holds this moment, a new one after a gap."""
     last = newest.get(key)
@@ -198,7 +201,7 @@ def _matched(predicted: Scene, named: np.ndarray, truth: Scene,
     return list(zip(*(side.tolist() for side in assign(overlap, OVERLAP))))
 
 
-def _result(intervals: Sequence[_Interval], votes: Mapping[int, Counter],
+def _result(intervals: Sequence[_Interval], votes: Mapping[int, Counter[int]],
             seen: Mapping[int, Span], seconds: float, untracked: int) -> EventAccuracy:
     pieces: List[List[Span]] = [[] for _ in intervals]
     for identity, count in votes.items():

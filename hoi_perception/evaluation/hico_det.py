@@ -142,4 +142,5 @@ def known_object(labels: np.ndarray, objects: np.ndarray) -> np.ndarray:
     """
     of_object = np.asarray(objects)[None] == np.unique(objects)[:, None]
     present = of_object.astype(np.float32) @ (np.asarray(labels) == 1).astype(np.float32) > 0
-    return present[np.unique(objects, return_inverse=True)[1]].T
+    shown: np.ndarray = present[np.unique(objects, return_inverse=True)[1]].T
+    return shown

@@ -21,7 +21,7 @@ has the AP of the rows of those frames; nothing is matched again.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Optional
+from typing import Optional, Tuple
 
 from hoi_perception.core.errors import HoiError
 from hoi_perception.evaluation import average_precision
@@ -82,7 +82,9 @@ class Judged:
         good = np.bincount(self.images, self.scores * self.right, self.frames)
         poor = np.bincount(self.images, self.scores * ~self.right, self.frames)
         whole = np.bincount(self.true_images, minlength=self.frames) + poor
-        return np.divide(good, whole, out=np.full(self.frames, np.nan), where=whole > 0)
+        shares: np.ndarray = np.divide(good, whole, out=np.full(self.frames, np.nan),
+                                       where=whole > 0)
+        return shares
 
     def weighted_ap(self, weights: Optional[np.ndarray] = None) -> np.ndarray:
         """
@@ -108,7 +110,7 @@ class Judged:
         return np.where((positives == 0) & (self.positives > 0), np.nan, ap)
 
     @cached_property
-    def _hits(self):
+    def _hits(self) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
         """
         Rows that are right, the first such row of the class (in them), the class's first row.
 

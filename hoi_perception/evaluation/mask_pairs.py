@@ -21,7 +21,7 @@ is interpolated at 11 points so that figures stand beside box figures of the HIC
 COCO's mask AP (101 points, ten thresholds) is another measure.
 """
 
-from typing import Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from hoi_perception.core.errors import HoiError
 from hoi_perception.core.scene import MaskKind, NONE, Scene
@@ -38,7 +38,7 @@ OVERLAP = 0.5
 _ROW = np.dtype([('classes', np.int32), ('scores', np.float32), ('right', np.bool_)])
 
 
-def run_lengths(scene: Scene) -> List[dict]:
+def run_lengths(scene: Scene) -> List[Dict[str, Any]]:
     """Return one COCO run-length mask of the image's size per instance, empty where none."""
     canvas = np.zeros((scene.height, scene.width), dtype=bool)
     bitmaps = {mask.owner: mask.full(scene.width, scene.height) for mask in scene.masks
@@ -114,8 +114,9 @@ class MaskPairEvaluator:
         """Return (n,) overlaps of predicted triplets with true ones, both by index."""
         iou = coco_mask.iou(run_lengths(predicted), run_lengths(truth),
                             [0] * len(truth.instances))
-        return np.minimum(*(iou[a[found], b[real]]
-                            for a, b in zip(_sides(predicted), _sides(truth))))
+        smaller: np.ndarray = np.minimum(*(iou[a[found], b[real]] for a, b in
+                                           zip(_sides(predicted), _sides(truth))))
+        return smaller
 
     def result(self) -> MapResult:
         """Return the result over the images so far."""

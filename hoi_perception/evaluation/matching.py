@@ -63,8 +63,9 @@ def box_overlap(first: np.ndarray, second: np.ndarray, last_pixel: bool = False)
     low, high = np.maximum(first[:, :2], second[:, :2]), np.minimum(first[:, 2:], second[:, 2:])
     inter = np.clip(high - low + one, 0, None).prod(1)
     areas = [(boxes[:, 2:] - boxes[:, :2] + one).prod(1) for boxes in (first, second)]
-    return np.divide(inter, areas[0] + areas[1] - inter, where=inter > 0,
-                     out=np.zeros_like(inter))
+    overlap: np.ndarray = np.divide(inter, areas[0] + areas[1] - inter, where=inter > 0,
+                                    out=np.zeros_like(inter))
+    return overlap
 
 
 def best_truth(candidates: Candidates, overlap: np.ndarray, detections: int) -> Best:

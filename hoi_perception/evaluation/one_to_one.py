@@ -61,8 +61,9 @@ def names_of(scene: Scene, labels: np.ndarray) -> np.ndarray:
 
 def same_class(predicted: Scene, truth: Scene) -> np.ndarray:
     """Return which instances have the same class, (n, m) bool."""
-    return (names_of(predicted, predicted.instances.labels)[:, None]
-            == names_of(truth, truth.instances.labels)[None])
+    same: np.ndarray = (names_of(predicted, predicted.instances.labels)[:, None]
+                        == names_of(truth, truth.instances.labels)[None])
+    return same
 
 
 def instance_matches(predicted: Scene, truth: Scene,
@@ -91,7 +92,9 @@ def pair_overlaps(predicted: Scene, truth: Scene, found: np.ndarray,
     # One more row and column, reached by NONE: no object agrees with no object.
     boxes = np.pad(boxes, ((0, 1), (0, 1)))
     boxes[-1, -1] = 1.0
-    return np.minimum(*(boxes[np.ix_(found[:, side], real[:, side])] for side in (0, 1)))
+    smaller: np.ndarray = np.minimum(*(boxes[np.ix_(found[:, side], real[:, side])]
+                                       for side in (0, 1)))
+    return smaller
 
 
 def selected(seen: Scene, verbs: Sequence[str], threshold: float) -> Tuple[np.ndarray, np.ndarray]:

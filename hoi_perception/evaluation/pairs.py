@@ -15,7 +15,7 @@
 """Human-object pairs of one image or of a whole set, as parallel arrays."""
 
 from dataclasses import dataclass
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Tuple
 
 from hoi_perception.core.errors import HoiError
 import numpy as np
@@ -72,7 +72,8 @@ class BoxPairs:
                         self.scores[rows], self.images[rows])
 
 
-def finite(name: str, values: np.ndarray, shape: tuple, nan: bool = False) -> np.ndarray:
+def finite(name: str, values: np.ndarray, shape: Tuple[int, ...],
+           nan: bool = False) -> np.ndarray:
     """
     Return values as floats of that shape, float32 and float64 as they are.
 
@@ -119,4 +120,5 @@ def edges_of_pixels(boxes: np.ndarray) -> np.ndarray:
     with edges the same length is x2 - x1. The origin (0 or 1 based) does not matter, as long as
     detections and ground truth share it.
     """
-    return np.asarray(boxes) + np.array([0, 0, 1, 1], np.asarray(boxes).dtype)
+    edges: np.ndarray = np.asarray(boxes) + np.array([0, 0, 1, 1], np.asarray(boxes).dtype)
+    return edges

@@ -20,7 +20,7 @@ smaller of the two instance masks' IoUs. It is the kinder measure: a large perso
 object that is not found at all. Say which of the two a figure is.
 """
 
-from typing import Dict, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 from hoi_perception.core.masks import triplet_masks
 from hoi_perception.core.scene import Mask, MaskKind, Scene
@@ -33,7 +33,7 @@ from pycocotools import mask as coco_mask
 PROTOCOL = 'union_masks_11_point'
 
 
-def union_run_lengths(scene: Scene) -> List[dict]:
+def union_run_lengths(scene: Scene) -> List[Dict[str, Any]]:
     """
     Return one COCO run-length mask per triplet, empty where there is none.
 
@@ -57,8 +57,10 @@ class UnionMaskEvaluator(MaskPairEvaluator):
 
     def _overlap(self, predicted: Scene, truth: Scene, found: np.ndarray,
                  real: np.ndarray) -> np.ndarray:
-        return coco_mask.iou(union_run_lengths(predicted), union_run_lengths(truth),
-                             [0] * len(truth.triplets))[found, real]
+        overlap: np.ndarray = coco_mask.iou(
+            union_run_lengths(predicted), union_run_lengths(truth),
+            [0] * len(truth.triplets))[found, real]
+        return overlap
 
 
 class UnionIouCounter:

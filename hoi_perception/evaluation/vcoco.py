@@ -28,7 +28,7 @@ equal scores is arbitrary; here they keep the order of images, then of detection
 """
 
 from dataclasses import dataclass
-from typing import Iterator, NamedTuple, Sequence, Tuple
+from typing import Iterator, NamedTuple, Sequence, Tuple, Union
 
 from hoi_perception.evaluation import average_precision
 from hoi_perception.evaluation.matching import best_truth, box_overlap, first_claims, same_group
@@ -235,8 +235,8 @@ def _role_fits(roles: RoleRows, matches: _Matches,
     return (np.where(annotated == -1, empty, close), np.where(annotated == -1, True, close))
 
 
-def _ap(found, classes: np.ndarray, fits: np.ndarray, matches: _Matches, padded: _Annotation,
-        positives: np.ndarray) -> np.ndarray:
+def _ap(found: Union[AgentRows, RoleRows], classes: np.ndarray, fits: np.ndarray,
+        matches: _Matches, padded: _Annotation, positives: np.ndarray) -> np.ndarray:
     """Return the (C,) AP of agent or role rows, each of one class."""
     person, scores = np.asarray(found.person), np.asarray(found.scores, np.float32)
     rows = np.flatnonzero(matches.counts[person])

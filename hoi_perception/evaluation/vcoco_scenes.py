@@ -25,7 +25,7 @@ best triplet of the action. A triplet without object has no box for the roles of
 
 from dataclasses import replace
 from functools import lru_cache
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, FrozenSet, List, Optional, Sequence, Tuple
 
 from hoi_perception.core.scene import NONE, Scene
 from hoi_perception.core.vocabulary import same_name, Verb, Vocabulary
@@ -86,7 +86,7 @@ def _holds(wider: Optional[Meaning], meant: Meaning) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _annotated() -> frozenset:
+def _annotated() -> FrozenSet[str]:
     names = vcoco_names()
     return frozenset((names.verbs[verb], same_name(names.objects[thing]))
                      for verb, thing in names.combinations.tolist())

@@ -15,7 +15,7 @@
 """V-COCO ground truth from the original files, cleaned as the official evaluator does."""
 
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from hoi_perception.core.errors import HoiError
 from hoi_perception.evaluation.datasets.pair_table import PairTable
@@ -81,7 +81,7 @@ class VcocoTruth:
                 raise HoiError(f'VcocoTruth.{name} has shape {found}, expected {shape}.')
 
 
-def clean_box(annotation: Mapping, width: float, height: float) -> Optional[List[float]]:
+def clean_box(annotation: Mapping[str, Any], width: float, height: float) -> Optional[List[float]]:
     """
     Return a COCO annotation's box as the evaluator sees it, or None where it drops the box.
 
@@ -96,7 +96,7 @@ def clean_box(annotation: Mapping, width: float, height: float) -> Optional[List
     return [x1, y1, x2, y2] if annotation['area'] > 0 and x2 > x1 and y2 > y1 else None
 
 
-def truth_from_json(coco: Mapping, vcoco: Sequence[Mapping],
+def truth_from_json(coco: Mapping[str, Any], vcoco: Sequence[Mapping[str, Any]],
                     image_ids: Sequence[int]) -> VcocoTruth:
     """
     Turn the three original files, loaded, into ground truth.
@@ -114,7 +114,8 @@ def truth_from_json(coco: Mapping, vcoco: Sequence[Mapping],
                        'original files of V-COCO, not the instances form.') from error
 
 
-def _truth(coco: Mapping, vcoco: Sequence[Mapping], image_ids: Sequence[int]) -> VcocoTruth:
+def _truth(coco: Mapping[str, Any], vcoco: Sequence[Mapping[str, Any]],
+           image_ids: Sequence[int]) -> VcocoTruth:
     named = np.unique(np.ravel(vcoco[0]['image_id'])).tolist()
     if named != sorted(image_ids):
         raise HoiError(f'The V-COCO annotation names {len(named)} images, the list of ids '
@@ -125,7 +126,7 @@ def _truth(coco: Mapping, vcoco: Sequence[Mapping], image_ids: Sequence[int]) ->
     if absent:
         raise HoiError(f'The COCO file lacks {len(absent)} images of the split, the first is '
                        f'{absent[0]}.')
-    kept: List[Tuple[int, Mapping, List[float]]] = []
+    kept: List[Tuple[int, Mapping[str, Any], List[float]]] = []
     for annotation in coco['annotations']:
         if annotation['image_id'] in index:
             box = clean_box(annotation, *sizes[annotation['image_id']])
@@ -144,7 +145,8 @@ def _truth(coco: Mapping, vcoco: Sequence[Mapping], image_ids: Sequence[int]) ->
         labels, role_rows)
 
 
-def _labels(vcoco: Sequence[Mapping], row_of: Dict[int, int]) -> Tuple[np.ndarray, np.ndarray]:
+def _labels(vcoco: Sequence[Mapping[str, Any]],
+            row_of: Dict[int, int]) -> Tuple[np.ndarray, np.ndarray]:
     labels = np.full((len(row_of), len(vcoco)), -1, np.int8)
     role_rows = np.full((len(row_of), len(vcoco), ROLES), NO_ROLE, np.int64)
     # Who is annotated at all is read from the first action, as the official code does.

@@ -44,12 +44,15 @@ class SegTrunk(Protocol):
     """
 
     @property
-    def query_dim(self) -> int: ...
+    def query_dim(self) -> int:
+        """Return the length of a query."""
 
     @property
-    def pixel_dim(self) -> int: ...
+    def pixel_dim(self) -> int:
+        """Return the channels of the pixel embedding, 0 where it makes no masks."""
 
-    def __call__(self, images: Tensor) -> Detections: ...
+    def __call__(self, images: Tensor) -> Detections:
+        """Return the `Detections` of (B, 3, H, W) normalised images."""
 
 
 class Parts(NamedTuple):

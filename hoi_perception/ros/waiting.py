@@ -28,6 +28,7 @@ class Answered:
         self.result: Tuple[bool, str, int] = None  # type: ignore[assignment]
 
     def __call__(self, success: bool, message: str, version: int) -> None:
+        """Keep the answer: whether it worked, a sentence, the prompt version."""
         self.result = success, message, version
 
 

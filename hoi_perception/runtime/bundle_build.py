@@ -195,7 +195,7 @@ def load_clip(name: str, weights: str, size: Optional[int]) -> Tuple[nn.Module, 
 def download_clip(pretrained: Dict[str, Any], tag: str) -> str:
     """Return the path of downloaded open_clip weights; raises `BundleError`."""
     try:
-        return open_clip.download_pretrained(pretrained, prefer_hf_hub=True)
+        return str(open_clip.download_pretrained(pretrained, prefer_hf_hub=True))
     except Exception as error:
         raise BundleError(f'CLIP weights {tag!r} cannot be downloaded: {_sentence(error)} Give '
                           'a local weights file instead.') from error

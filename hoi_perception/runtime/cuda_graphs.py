@@ -54,7 +54,7 @@ class _Recording:
 
     def __init__(self, run: Runner, example: Tuple[Tensor, ...]) -> None:
         self._inputs = tuple(tensor.clone() for tensor in example)
-        stream = torch.cuda.Stream(example[0].device)
+        stream = torch.cuda.Stream(example[0].device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(example[0].device))
         with torch.cuda.stream(stream):
             for _ in range(CALLS_BEFORE):

@@ -20,7 +20,7 @@ millimetres, 32FC1 in metres; 0, NaN, infinity and negative values mean unknown.
 """
 
 from dataclasses import replace
-from typing import NamedTuple, Sequence, Tuple
+from typing import Any, NamedTuple, Sequence, Tuple
 
 from hoi_perception.core.errors import FrameError
 from hoi_perception.core.scene import Instances, MaskKind, Scene
@@ -68,7 +68,7 @@ def pinhole(k: Sequence[float], p: Sequence[float], width: int, height: int) -> 
         'pixels: calibrate the camera, without that positions stay unknown.'))
 
 
-def decode_depth(encoding: str, width: int, height: int, step: int, data,
+def decode_depth(encoding: str, width: int, height: int, step: int, data: Any,
                  is_bigendian: bool = False) -> np.ndarray:
     """
     Return the depth of a `sensor_msgs/Image` as (height, width), in the encoding's own unit.
@@ -87,7 +87,9 @@ def decode_depth(encoding: str, width: int, height: int, step: int, data,
             f'bytes, expected a step of at least {width * size} and step * height bytes: the '
             'publisher fills the message wrongly.'))
     kind = f'{">" if is_bigendian else "<"}{"u2" if size == 2 else "f4"}'
-    return np.ndarray((height, width), kind, memoryview(data).cast('B'), strides=(step, size))
+    image: np.ndarray = np.ndarray((height, width), kind, memoryview(data).cast('B'),
+                                   strides=(step, size))
+    return image
 
 
 def metres(values: np.ndarray) -> np.ndarray:
@@ -198,4 +200,5 @@ def _quantile(values: np.ndarray, q: float) -> np.ndarray:
     low = np.floor(place).astype(np.int64)
     rows = np.arange(len(values))
     below, above = ordered[rows, low], ordered[rows, np.minimum(low + 1, last)]
-    return below + (above - below) * (place - low)
+    between: np.ndarray = below + (above - below) * (place - low)
+    return between

@@ -113,12 +113,12 @@ class ResultWriter:
 
     def add(self, name: str, rgb: np.ndarray, scene: Scene) -> Dict[str, Any]:
         """Keep a result and draw it; return it as plain values."""
-        self.results[name] = scene_as_mapping(scene)
+        result = self.results[name] = scene_as_mapping(scene)
         if self.directory is not None:
             from hoi_perception.runtime.overlay import draw_overlay
             picture = self.directory / f'{Path(name).stem}_overlay.jpg'
             Image.fromarray(draw_overlay(rgb, scene)).save(picture, quality=90)
-        return self.results[name]
+        return result
 
     def finish(self) -> None:
         """Write the JSON file."""

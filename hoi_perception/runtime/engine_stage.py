@@ -52,4 +52,5 @@ class EngineStage:
                     f'({type(error).__name__}: {" ".join(str(error).split())[:200]}): eager runs '
                     'from now on. Restart to try it again.')
         self.eager_calls += 1
-        return self.module(*tensors)
+        found: Tuple[Tensor, ...] = self.module(*tensors)
+        return found

@@ -29,7 +29,7 @@ has the measurement); the NumPy path gives the same pixels, within one level for
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
-from typing import Callable, Dict
+from typing import Any, Callable, Dict, Sequence, Tuple
 
 from hoi_perception.core.errors import FrameError
 import numpy as np
@@ -64,7 +64,7 @@ class _Layout:
                 and not (self.chroma_rows and height % 2))
 
 
-def decode_raw(encoding: str, width: int, height: int, step: int, data,
+def decode_raw(encoding: str, width: int, height: int, step: int, data: Any,
                is_bigendian: bool = False) -> np.ndarray:
     """
     Return the pixels of a `sensor_msgs/Image` as (height, width, 3) contiguous uint8 RGB.
@@ -117,7 +117,8 @@ def _eight_bit_table() -> np.ndarray:
 
 
 def _sixteen_to_eight(values: np.ndarray) -> np.ndarray:
-    return _eight_bit_table()[values]
+    eight: np.ndarray = _eight_bit_table()[values]
+    return eight
 
 
 def _mono(grey: np.ndarray) -> np.ndarray:
@@ -127,7 +128,7 @@ def _mono(grey: np.ndarray) -> np.ndarray:
     return _copy_channels(grey[..., None], (0, 0, 0))
 
 
-def _copy_channels(pixels: np.ndarray, channels) -> np.ndarray:
+def _copy_channels(pixels: np.ndarray, channels: Sequence[int]) -> np.ndarray:
     rgb = np.empty(pixels.shape[:2] + (3,), np.uint8)
     for target, source in enumerate(channels):  # three strided copies beat a reversed view
         rgb[..., target] = pixels[..., source]
@@ -145,7 +146,7 @@ def _pick(code: str, *channels: int) -> Callable[[np.ndarray], np.ndarray]:
 
 
 @lru_cache(maxsize=1)
-def _bt601_tables():
+def _bt601_tables() -> Tuple[np.ndarray, ...]:
     """Return int16 tables in 1/32 level: luma with rounding, and the chroma contributions."""
     value = np.arange(256, dtype=np.float64)
     chroma = 32 * (value - 128)
@@ -154,7 +155,7 @@ def _bt601_tables():
     return tuple(np.rint(table).astype(np.int16) for table in tables)
 
 
-def _chroma(u: np.ndarray, v: np.ndarray):
+def _chroma(u: np.ndarray, v: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return what chroma adds to red, green and blue, in 1/32 level."""
     _, red_v, green_v, green_u, blue_u = _bt601_tables()
     return (np.take(red_v, v), np.take(green_v, v) + np.take(green_u, u), np.take(blue_u, u))
@@ -269,7 +270,7 @@ ENCODINGS = tuple(_LAYOUTS)
 """Raw encodings `decode_raw` accepts."""
 
 
-def decode_compressed(format: str, data, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def decode_compressed(format: str, data: Any, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """
     Return a JPEG or PNG of a `sensor_msgs/CompressedImage` as (H, W, 3) contiguous uint8 RGB.
 

@@ -20,7 +20,7 @@ feature per pair, which scoring compares with the text of the verbs.
 """
 
 from copy import deepcopy
-from typing import Callable, Dict, Tuple
+from typing import Any, Callable, Dict, Tuple
 
 from hoi_perception.core.errors import BundleError
 from hoi_perception.networks.cl_hoi import ClHoi, ClHoiConfig
@@ -67,15 +67,16 @@ class RegionReadoutHead(PairHead):
 
     reads = ('boxes', 'human', 'object')
 
-    def __init__(self, trunk: ClipTrunk, config: Dict) -> None:
+    def __init__(self, trunk: ClipTrunk, config: Dict[str, Any]) -> None:
         if config:
             raise ValueError(f'region_readout has no settings, got {sorted(config)}')
         super().__init__(trunk, RegionReadout(trunk))
 
     def forward(self, images: Tensor, batch: PairBatch, object_embeddings: Tensor) -> Tensor:
         """Return the features; see the base class."""
-        return self.network(self.trunk.tokens_before_last(images), batch.human_boxes,
+        features: Tensor = self.network(self.trunk.tokens_before_last(images), batch.human_boxes,
                             batch.object_boxes)
+        return features
 
 
 class DefrHead(PairHead):
@@ -83,7 +84,7 @@ class DefrHead(PairHead):
 
     reads = ('boxes', 'human', 'object')
 
-    def __init__(self, trunk: ClipTrunk, config: Dict) -> None:
+    def __init__(self, trunk: ClipTrunk, config: Dict[str, Any]) -> None:
         if config:
             raise ValueError(f'defr has no settings, got {sorted(config)}')
         own = deepcopy(trunk)
@@ -92,8 +93,9 @@ class DefrHead(PairHead):
 
     def forward(self, images: Tensor, batch: PairBatch, object_embeddings: Tensor) -> Tensor:
         """Return the features; see the base class."""
-        return self.network(self.trunk.tokens_before_last(images), batch.human_boxes,
+        features: Tensor = self.network(self.trunk.tokens_before_last(images), batch.human_boxes,
                             batch.object_boxes)
+        return features
 
 
 class LainHead(PairHead):
@@ -102,16 +104,17 @@ class LainHead(PairHead):
     reads = ('boxes', 'scores', 'labels', 'box_mask', 'queries', 'human', 'object',
              'object_embeddings')
 
-    def __init__(self, trunk: ClipTrunk, config: Dict) -> None:
+    def __init__(self, trunk: ClipTrunk, config: Dict[str, Any]) -> None:
         settings = LainConfig.from_mapping(config)
         super().__init__(trunk, Lain(trunk, settings))
         self.query_dim, self.object_dim = settings.query_dim, settings.object_dim
 
     def forward(self, images: Tensor, batch: PairBatch, object_embeddings: Tensor) -> Tensor:
         """Return the features; see the base class."""
-        return self.network(LainInputs(
+        features: Tensor = self.network(LainInputs(
             images, batch.boxes, batch.scores, batch.labels, batch.box_mask, batch.queries,
             batch.human, batch.object, batch.mask, object_embeddings))
+        return features
 
 
 class RmlrHead(PairHead):
@@ -119,16 +122,17 @@ class RmlrHead(PairHead):
 
     reads = ('boxes', 'queries', 'human', 'object')
 
-    def __init__(self, trunk: ClipTrunk, config: Dict) -> None:
+    def __init__(self, trunk: ClipTrunk, config: Dict[str, Any]) -> None:
         settings = RmlrConfig.from_mapping(config)
         super().__init__(trunk, Rmlr(trunk, settings))
         self.query_dim = settings.query_dim
 
     def forward(self, images: Tensor, batch: PairBatch, object_embeddings: Tensor) -> Tensor:
         """Return the features; see the base class."""
-        return self.network(LainInputs(
+        features: Tensor = self.network(LainInputs(
             images, batch.boxes, batch.scores, batch.labels, batch.box_mask, batch.queries,
             batch.human, batch.object, batch.mask, object_embeddings))
+        return features
 
 
 class ClHoiHead(PairHead):
@@ -136,19 +140,20 @@ class ClHoiHead(PairHead):
 
     reads = ('boxes', 'box_mask', 'queries', 'human', 'object')
 
-    def __init__(self, trunk: ClipTrunk, config: Dict) -> None:
+    def __init__(self, trunk: ClipTrunk, config: Dict[str, Any]) -> None:
         settings = ClHoiConfig.from_mapping(config)
         super().__init__(trunk, ClHoi(trunk, settings))
         self.query_dim = settings.query_dim
 
     def forward(self, images: Tensor, batch: PairBatch, object_embeddings: Tensor) -> Tensor:
         """Return the features; see the base class."""
-        return self.network(LainInputs(
+        features: Tensor = self.network(LainInputs(
             images, batch.boxes, batch.scores, batch.labels, batch.box_mask, batch.queries,
             batch.human, batch.object, batch.mask, object_embeddings))
+        return features
 
 
-HEADS: Dict[str, Callable[[ClipTrunk, Dict], PairHead]] = {
+HEADS: Dict[str, Callable[[ClipTrunk, Dict[str, Any]], PairHead]] = {
     'region_readout': RegionReadoutHead, 'defr': DefrHead, 'lain': LainHead, 'rmlr': RmlrHead,
     'cl_hoi': ClHoiHead}
 

@@ -108,7 +108,7 @@ def _resume(url: str, version: str, size: Optional[int], target: Path, note: Pat
     server says of the file; note: keeps the version of what has come so far.
     """
     from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
     part = note.with_name(f'{note.name}.part')
     if not note.is_file() or note.read_text(encoding='utf-8') != version:
         target.unlink(missing_ok=True)

@@ -22,14 +22,16 @@ away from what it names is tied to it by a thin line.
 
 import colorsys
 from functools import lru_cache
-from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
-from hoi_perception.core.scene import MaskKind, NONE, Scene
+from hoi_perception.core.scene import Mask, MaskKind, NONE, Scene
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 Colour = Tuple[int, int, int]
 Box = Tuple[float, float, float, float]
+Lines = Dict[Tuple[int, int], List[str]]
+Font = Union[ImageFont.FreeTypeFont, ImageFont.ImageFont]
 
 HUMAN_COLOUR: Colour = (255, 176, 32)
 PAIR_COLOUR: Colour = (255, 255, 255)
@@ -48,7 +50,7 @@ def colour_of(key: int) -> Colour:
 
 
 @lru_cache(maxsize=8)
-def _font(size: int):
+def _font(size: int) -> Font:
     try:
         return ImageFont.load_default(size)
     except TypeError:  # Pillow before 10.1 has only its small bitmap font
@@ -116,7 +118,7 @@ def _draw_pair_masks(image: Image.Image, scene: Scene,
             _tint(image, mask, PAIR_COLOUR, MASK_OPACITY * (mask.kind != MaskKind.UNION))
 
 
-def _tint(image: Image.Image, mask, colour: Colour, opacity: float = MASK_OPACITY) -> None:
+def _tint(image: Image.Image, mask: Mask, colour: Colour, opacity: float = MASK_OPACITY) -> None:
     """Blend a colour into the frame where the mask is set, fully along its edge."""
     bitmap = mask.bitmap
     alpha = bitmap * np.uint8(255 * opacity)
@@ -125,9 +127,9 @@ def _tint(image: Image.Image, mask, colour: Colour, opacity: float = MASK_OPACIT
     image.paste(colour, (mask.x, mask.y), Image.fromarray(alpha))
 
 
-def pair_lines(scene: Scene, limit: int) -> Dict[Tuple[int, int], List[str]]:
+def pair_lines(scene: Scene, limit: int) -> Lines:
     """Return the text lines of the best (human, object) pairs, in order of score."""
-    pairs: Dict[Tuple[int, int], List[str]] = {}
+    pairs: Lines = {}
     triplets = scene.triplets
     for row in np.argsort(-triplets.scores, kind='stable').tolist():
         key = int(triplets.human[row]), int(triplets.object[row])
@@ -159,7 +161,8 @@ class _Chip(NamedTuple):
 class _Brush:
     """Draws lines and boxes at once, and chips of text at the end, none covering another."""
 
-    def __init__(self, draw, size: Tuple[int, int], width: int, font) -> None:
+    def __init__(self, draw: ImageDraw.ImageDraw, size: Tuple[int, int], width: int,
+                 font: Font) -> None:
         self.draw, self.size, self.width, self.font = draw, size, width, font
         left, top, right, bottom = font.getbbox('Ag0')
         self.line_height, self.pad = bottom + 2, max(2, (bottom - top) // 4)
@@ -229,17 +232,20 @@ _STEPS = np.array([(across, down) for down in range(-12, 13) for across in range
 def _shared(start: np.ndarray, length: float, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Return the overlap (n, m) of n intervals of one length with m others; a gap counts, too."""
     first = np.maximum(start[:, None], low - 1)
-    return np.maximum(np.minimum(start[:, None] + length, high + 1) - first, 0)
+    overlap: np.ndarray = np.maximum(np.minimum(start[:, None] + length, high + 1) - first, 0)
+    return overlap
 
 
-def _draw_boxes(brush: _Brush, scene: Scene, colours: Sequence[Colour], pairs) -> None:
+def _draw_boxes(brush: _Brush, scene: Scene, colours: Sequence[Colour],
+                pairs: Lines) -> None:
     """Outline every instance; those in no interaction thinly."""
     taking_part = {index for pair in pairs for index in pair}
     for index, box in enumerate(scene.instances.boxes.tolist()):
         brush.box(box, colours[index], brush.width if index in taking_part else 1)
 
 
-def _draw_pairs(brush: _Brush, scene: Scene, colours: Sequence[Colour], pairs) -> None:
+def _draw_pairs(brush: _Brush, scene: Scene, colours: Sequence[Colour],
+                pairs: Lines) -> None:
     """Link people to objects and write the verbs on the links."""
     boxes = scene.instances.boxes
     centres = ((boxes[:, :2] + boxes[:, 2:]) / 2).tolist()
@@ -255,7 +261,8 @@ def _draw_pairs(brush: _Brush, scene: Scene, colours: Sequence[Colour], pairs) -
         brush.chip(x, y, lines, colours[human if thing == NONE else thing])
 
 
-def _draw_names(brush: _Brush, scene: Scene, colours: Sequence[Colour], pairs) -> None:
+def _draw_names(brush: _Brush, scene: Scene, colours: Sequence[Colour],
+                pairs: Lines) -> None:
     """Name what takes part: objects below their box, people (only if tracked) above it."""
     for index in sorted({index for pair in pairs for index in pair} - {NONE}):
         x1, y1, _, y2 = scene.instances.boxes[index].tolist()

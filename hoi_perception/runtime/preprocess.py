@@ -44,11 +44,13 @@ class Placement(NamedTuple):
 
     def to_network(self, boxes: np.ndarray) -> np.ndarray:
         """Return (n, 4) source boxes in network pixels."""
-        return (boxes * self._scale() + self._offset()).astype(np.float32)
+        moved: np.ndarray = (boxes * self._scale() + self._offset()).astype(np.float32)
+        return moved
 
     def to_source(self, boxes: np.ndarray) -> np.ndarray:
         """Return (n, 4) network boxes in source pixels."""
-        return ((boxes - self._offset()) / self._scale()).astype(np.float32)
+        moved: np.ndarray = ((boxes - self._offset()) / self._scale()).astype(np.float32)
+        return moved
 
     def _scale(self) -> np.ndarray:
         return np.array([self.scale_x, self.scale_y] * 2)

@@ -50,13 +50,17 @@ class TextEncoder(Protocol):
     object_is_approximate: the embedding stands in for one that training would have given.
     """
 
-    def verbs(self, phrases: Sequence[str]) -> Tensor: ...
+    def verbs(self, phrases: Sequence[str]) -> Tensor:
+        """Return the (n, D) unit-norm rows of phrases."""
 
-    def objects(self, names: Sequence[str]) -> Tensor: ...
+    def objects(self, names: Sequence[str]) -> Tensor:
+        """Return the (n + 1, D) embeddings of names, the last for no object."""
 
-    def verb_is_approximate(self, phrase: str) -> bool: ...
+    def verb_is_approximate(self, phrase: str) -> bool:
+        """Return whether the row stands in for a trained one."""
 
-    def object_is_approximate(self, name: str) -> bool: ...
+    def object_is_approximate(self, name: str) -> bool:
+        """Return whether the embedding stands in for a trained one."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ track>; a frame costs the same few array operations however many there are.
 """
 
 from dataclasses import dataclass, fields, replace
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Tuple
 
 from hoi_perception.core.errors import HoiError
 import numpy as np
@@ -169,13 +169,14 @@ class Interactions:
         return replace(now, ids=ids)
 
 
-def _merged(old: Followed, keys: np.ndarray, labels: np.ndarray, scores: np.ndarray):
+def _merged(old: Followed, keys: np.ndarray, labels: np.ndarray, scores: np.ndarray
+            ) -> Tuple[Followed, np.ndarray, np.ndarray]:
     """Return old and new keys as one, the row of each new key in it, and the scores observed."""
     known = len(old)
     merged, inverse = np.unique(np.concatenate([old.keys, keys]), axis=0, return_inverse=True)
     inverse = inverse.reshape(-1)  # NumPy 2.0.0 gives it a second axis
 
-    def spread(values, dtype):
+    def spread(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
         result = np.zeros(len(merged), dtype)
         result[inverse[:known]] = values
         return result

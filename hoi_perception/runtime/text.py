@@ -75,15 +75,19 @@ class ClipText:
         self._encode = _Cache(lambda phrases: encode_text(clip, phrases), disk)
 
     def verbs(self, phrases: Sequence[str]) -> Tensor:
+        """Return the (n, D) unit-norm embeddings of phrases."""
         return self._encode(phrases)
 
     def objects(self, names: Sequence[str]) -> Tensor:
+        """Return the (n + 1, D) embeddings of objects, the last for no object."""
         return self._encode(object_phrases(names))
 
     def verb_is_approximate(self, phrase: str) -> bool:
+        """Return False: CLIP reads any phrase."""
         return False
 
     def object_is_approximate(self, name: str) -> bool:
+        """Return False: CLIP reads any name."""
         return False
 
 
@@ -114,6 +118,7 @@ class LainText:
                 lambda part: plain_features(tower, words, part), new))
 
     def verbs(self, phrases: Sequence[str]) -> Tensor:
+        """Return the (n, D) unit-norm rows of phrases; raises `VocabularyError` (see above)."""
         new = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._verbs]
         if new and self.context is None:
             raise VocabularyError(
@@ -124,6 +129,7 @@ class LainText:
         return torch.stack([rows[phrase] for phrase in phrases])
 
     def objects(self, names: Sequence[str]) -> Tensor:
+        """Return the (n + 1, D) embeddings of objects, the last for no object."""
         new = [name for name in dict.fromkeys(names) if name not in self._objects]
         rows = dict(self._objects)
         if new and self.context is not None:
@@ -132,10 +138,12 @@ class LainText:
                            + [self._nothing])
 
     def verb_is_approximate(self, phrase: str) -> bool:
+        """Return whether the phrase had no learned context in training."""
         shared = self.context is not None and self.context.ndim == 2
         return phrase not in self._verbs and not shared
 
     def object_is_approximate(self, name: str) -> bool:
+        """Return whether the mean of the known objects stands for it."""
         return name not in self._objects and self.context is None
 
 
@@ -152,17 +160,21 @@ class RowText:
             encode_text(clip, new), clip.visual.proj), dim=-1))
 
     def verbs(self, phrases: Sequence[str]) -> Tensor:
+        """Return the (n, width) unit-norm rows of phrases."""
         new = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._rows]
         rows = {**self._rows, **dict(zip(new, self._new(new) if new else ()))}
         return torch.stack([rows[phrase] for phrase in phrases])
 
     def objects(self, names: Sequence[str]) -> Tensor:
+        """Raise `VocabularyError`: the head takes no objects."""
         raise VocabularyError('a DEFR head is not told what its boxes hold.')
 
     def verb_is_approximate(self, phrase: str) -> bool:
+        """Return whether the phrase has no trained row."""
         return phrase not in self._rows
 
     def object_is_approximate(self, name: str) -> bool:
+        """Return False: the head takes no objects."""
         return False
 
 

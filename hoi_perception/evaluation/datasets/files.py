@@ -16,9 +16,12 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict
 
 from hoi_perception.core.errors import HoiError
+
+Json = Dict[str, Any]
+"""An object of a JSON file whose content nobody has looked at yet."""
 
 
 def read_json(path: Path) -> Any:

@@ -17,6 +17,7 @@
 from typing import Any, Dict, List, Optional
 
 from hoi_perception.core.errors import HoiError
+from hoi_perception.evaluation.datasets.files import Json
 from hoi_perception.evaluation.datasets.hico_names import hico_names
 from hoi_perception.evaluation.datasets.object_order import (
     decide,
@@ -47,7 +48,7 @@ def is_hake(raw: Any) -> bool:
         isinstance(value, dict) and 'labels' in value for value in raw.values())
 
 
-def read_instances(raw: dict, file: str, object_order: Optional[str] = None) -> PairTable:
+def read_instances(raw: Json, file: str, object_order: Optional[str] = None) -> PairTable:
     """
     Read the layout of fredzzhang/hicodet, used by UPT, LAIN and others.
 
@@ -94,7 +95,8 @@ def _read_record(reader: RowReader, annotation: Any, name: Any, size: Any) -> Di
     return {**columns, 'image': len(reader.images) - 1}
 
 
-def _table(reader: RowReader, records: list, order: str, evidence: Dict[str, Votes]) -> PairTable:
+def _table(reader: RowReader, records: List[Any], order: str,
+           evidence: Dict[str, Votes]) -> PairTable:
     """Compare verbs and objects with the HOI classes and gather the pairs."""
     combinations = hico_names().combinations
     index = index_in(order)
@@ -114,7 +116,7 @@ def _table(reader: RowReader, records: list, order: str, evidence: Dict[str, Vot
     return reader.table([f'object order: {order} ({describe_votes(evidence)})'])
 
 
-def _votes_of_lists(raw: dict) -> Dict[str, Votes]:
+def _votes_of_lists(raw: Json) -> Dict[str, Votes]:
     found = {}
     table = raw.get('correspondence')
     try:
@@ -129,7 +131,7 @@ def _votes_of_lists(raw: dict) -> Dict[str, Votes]:
     return found
 
 
-def _check_lists(reader: RowReader, raw: dict, order: str) -> None:
+def _check_lists(reader: RowReader, raw: Json, order: str) -> None:
     """Name lists that are not those of HICO-DET in the order found; pairs do not need them."""
     index, combinations = index_in(order), hico_names().combinations
     lists = {
@@ -150,7 +152,7 @@ def _check_lists(reader: RowReader, raw: dict, order: str) -> None:
                            str(expected[row]) if row < len(expected) else 'the end')
 
 
-def _check_names(reader: RowReader, raw: dict) -> None:
+def _check_names(reader: RowReader, raw: Json) -> None:
     """Verbs have one order in all editions; a list in another one belongs to other data."""
     listed = raw.get('verbs')
     if listed is None:
@@ -163,7 +165,7 @@ def _check_names(reader: RowReader, raw: dict) -> None:
                      'its 117 verbs in alphabetical order')
 
 
-def _check_empty(reader: RowReader, raw: dict, annotation: list) -> None:
+def _check_empty(reader: RowReader, raw: Json, annotation: List[Any]) -> None:
     listed = raw.get('empty')
     empty = [i for i, row in enumerate(annotation) if isinstance(row, dict) and not row.get('hoi')]
     if listed is not None and listed != empty:
@@ -171,7 +173,7 @@ def _check_empty(reader: RowReader, raw: dict, annotation: list) -> None:
                      listed, f'{len(empty)} indices')
 
 
-def read_hake(raw: dict, file: str) -> PairTable:
+def read_hake(raw: Json, file: str) -> PairTable:
     """
     Read HAKE's instance-level training set of HICO-DET.
 

@@ -17,6 +17,7 @@
 from functools import lru_cache
 from importlib.resources import files
 import json
+from typing import Any, Dict, List
 
 from hoi_perception.evaluation.datasets.names import HoiNames
 import numpy as np
@@ -54,11 +55,13 @@ def no_interaction_classes() -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def _raw() -> dict:
-    return json.loads(files(__package__).joinpath('hico_det_names.json').read_text())
+def _raw() -> Dict[str, Any]:
+    text = files(__package__).joinpath('hico_det_names.json').read_text()
+    raw: Dict[str, Any] = json.loads(text)
+    return raw
 
 
-def _constant(values: list) -> np.ndarray:
+def _constant(values: List[Any]) -> np.ndarray:
     array = np.array(values, np.int64)
     array.setflags(write=False)
     return array

@@ -21,7 +21,7 @@ error anywhere; every object is simply another one. No object has the same index
 and every HOI class has one object, so each (HOI class, object index) row speaks for one order.
 """
 
-from typing import Dict, NamedTuple, Optional, Sequence
+from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 from hoi_perception.core.errors import HoiError
 from hoi_perception.evaluation.datasets.hico_names import hico_names
@@ -42,7 +42,7 @@ class Votes(NamedTuple):
         return next((order for order in ORDERS if 2 * getattr(self, order) > self.rows), None)
 
 
-def objects_in(order: str) -> tuple:
+def objects_in(order: str) -> Tuple[str, ...]:
     """Return the 80 object names in an order: 'coco' or 'hico'."""
     objects = hico_names().objects
     return objects if order == 'coco' else tuple(sorted(objects))

@@ -14,7 +14,7 @@
 
 """Gather pairs while reading a file that may hold anything, and note what cannot be read."""
 
-from typing import Any, List, Optional, Sequence
+from typing import Any, List, Optional, Sequence, Tuple
 
 from hoi_perception.evaluation.datasets.names import HoiNames
 from hoi_perception.evaluation.datasets.pair_table import PairTable
@@ -35,7 +35,7 @@ class RowReader:
         self.problems: List[Problem] = []
         self.images: List[str] = []
         self._sizes: List[Sequence[int]] = []
-        self._rows: List[tuple] = []
+        self._rows: List[Tuple[Any, ...]] = []
 
     def error(self, kind: str, record: str, what: str, got: Any, expected: str) -> None:
         """Note something that forbids using the data; `got` is shortened."""

@@ -18,6 +18,7 @@ from pathlib import PurePath
 from typing import Any, List, Optional, Tuple
 
 from hoi_perception.core.errors import HoiError
+from hoi_perception.evaluation.datasets.files import Json
 from hoi_perception.evaluation.datasets.pair_table import PairTable
 from hoi_perception.evaluation.datasets.rows import RowReader
 from hoi_perception.evaluation.datasets.vcoco_names import vcoco_names
@@ -32,7 +33,7 @@ def is_vcoco_instances(raw: Any) -> bool:
         'categories' not in raw)
 
 
-def read_vcoco_instances(raw: dict, file: str) -> PairTable:
+def read_vcoco_instances(raw: Json, file: str) -> PairTable:
     """
     Read `instances_vcoco_*.json`.
 

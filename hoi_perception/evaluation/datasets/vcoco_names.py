@@ -17,7 +17,7 @@
 from functools import lru_cache
 from importlib.resources import files
 import json
-from typing import Tuple
+from typing import Any, Dict, Tuple
 
 from hoi_perception.evaluation.datasets.names import HoiNames
 import numpy as np
@@ -47,5 +47,6 @@ def vcoco_actions() -> Tuple[Tuple[str, Tuple[str, ...]], ...]:
 
 
 @lru_cache(maxsize=1)
-def _raw() -> dict:
-    return json.loads(files(__package__).joinpath('vcoco_names.json').read_text())
+def _raw() -> Dict[str, Any]:
+    raw: Dict[str, Any] = json.loads(files(__package__).joinpath('vcoco_names.json').read_text())
+    return raw

@@ -17,6 +17,7 @@
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from hoi_perception.core.errors import HoiError
+from hoi_perception.evaluation.datasets.files import Json
 from hoi_perception.evaluation.datasets.pair_table import PairTable
 from hoi_perception.evaluation.datasets.rows import RowReader
 from hoi_perception.evaluation.datasets.vcoco_names import LEFT_OUT, vcoco_actions, vcoco_names
@@ -43,7 +44,7 @@ def is_vcoco_original(raw: Any) -> bool:
         for action in raw)
 
 
-def read_vcoco_original(raw: list, file: str, coco: Optional[dict] = None,
+def read_vcoco_original(raw: List[Any], file: str, coco: Optional[Json] = None,
                         ids: Optional[np.ndarray] = None) -> PairTable:
     """
     Read `vcoco_<split>.json`.
@@ -70,7 +71,7 @@ def read_vcoco_original(raw: list, file: str, coco: Optional[dict] = None,
     return reader.table(_notes(actions))
 
 
-def _read_action(reader: RowReader, entry: dict) -> Optional[Action]:
+def _read_action(reader: RowReader, entry: Json) -> Optional[Action]:
     """Return one action, None (and a problem) if its columns do not fit together."""
     name, roles = entry['action_name'], entry['role_name']
     known = {action: ('agent', *others) for action, others in vcoco_actions()}
@@ -105,7 +106,7 @@ def _flat(value: Any) -> Any:
     return value
 
 
-def _check_actions(reader: RowReader, raw: list, actions: List[Action]) -> None:
+def _check_actions(reader: RowReader, raw: List[Any], actions: List[Action]) -> None:
     missing = [name for name, _ in vcoco_actions()
                if name not in [entry['action_name'] for entry in raw]]
     if missing:
@@ -127,9 +128,10 @@ def _notes(actions: List[Action]) -> List[str]:
             f'{nothing} acting with nothing annotated; left out: {point} of {LEFT_OUT!r}']
 
 
-def _add_pairs(reader: RowReader, actions: List[Action], images: np.ndarray, coco: dict) -> None:
+def _add_pairs(reader: RowReader, actions: List[Action], images: np.ndarray,
+               coco: Json) -> None:
     names, boxes, labels = _read_coco(reader, coco)
-    rows: Dict[int, list] = {int(image): [] for image in images}
+    rows: Dict[int, List[Any]] = {int(image): [] for image in images}
     for action in actions:
         for role, column in zip(action.roles, action.things.T):
             verb = f'{action.name} {role}'
@@ -154,7 +156,7 @@ def _add_pairs(reader: RowReader, actions: List[Action], images: np.ndarray, coc
             reader.add(index, objects >= 0, humans, things, verbs, objects)
 
 
-def _read_coco(reader: RowReader, coco: dict) -> Tuple[dict, dict, dict]:
+def _read_coco(reader: RowReader, coco: Json) -> Tuple[Json, Json, Json]:
     """Return image id -> (file name, size), annotation id -> xyxy, annotation id -> object."""
     try:
         objects = {c['id']: str(c['name']) for c in coco['categories']}

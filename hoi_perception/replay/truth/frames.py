@@ -71,22 +71,29 @@ class Truth(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Return what it is, in words."""
 
     @property
-    def digest(self) -> str: ...
+    def digest(self) -> str:
+        """Return the SHA-256 of the file, or of the annotations of a topic."""
 
     @property
-    def notes(self) -> Tuple[str, ...]: ...
+    def notes(self) -> Tuple[str, ...]:
+        """Return sentences about what was odd but usable."""
 
     @property
-    def vcoco(self) -> Optional[VcocoTruth]: ...
+    def vcoco(self) -> Optional[VcocoTruth]:
+        """Return its V-COCO form, None for other data."""
 
-    def row(self, key: FrameKey) -> Optional[int]: ...
+    def row(self, key: FrameKey) -> Optional[int]:
+        """Return the row of a frame, None where it is not annotated."""
 
-    def scene(self, key: FrameKey, verbs: Sequence[str] = ()) -> Optional[Scene]: ...
+    def scene(self, key: FrameKey, verbs: Sequence[str] = ()) -> Optional[Scene]:
+        """Return what is true of a frame, None where not annotated; verbs: names asked for."""
 
-    def coverage(self, keys: Iterable[FrameKey]) -> Coverage: ...
+    def coverage(self, keys: Iterable[FrameKey]) -> Coverage:
+        """Return which of the frames are annotated, and what does not fit."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ import shutil
 from typing import Dict, Optional, Tuple
 
 from hoi_perception.runtime.engines.backend import EngineError, Runner
-from hoi_perception.runtime.engines.export import export_graph, Signature
+from hoi_perception.runtime.engines.export import export_graph, Exported, Signature
 from hoi_perception.runtime.graphs import Graph
 import torch
 
@@ -69,7 +69,7 @@ class Aoti:
                 raise
             self._compile(export_graph(graph, precision), directory, {})
 
-    def _compile(self, exported, directory: Path, options: Dict[str, object]) -> None:
+    def _compile(self, exported: Exported, directory: Path, options: Dict[str, object]) -> None:
         with torch.no_grad():
             torch._inductor.aoti_compile_and_package(
                 exported.program, package_path=str(directory / PACKAGE), inductor_configs=options)

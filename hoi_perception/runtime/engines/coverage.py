@@ -176,14 +176,14 @@ def check_graphs(graphs: Iterable[Graph], precision: str = 'fp32') -> Iterator[C
             worker.communicate()
 
 
-def _start(log: IO[str]) -> subprocess.Popen:
+def _start(log: IO[str]) -> subprocess.Popen[str]:
     # Without a visible GPU nothing of the check can take memory of one.
     return subprocess.Popen([sys.executable, '-m', WORKER], stdin=subprocess.PIPE,
                             stdout=subprocess.PIPE, stderr=log, text=True,
                             env={**os.environ, 'CUDA_VISIBLE_DEVICES': ''})
 
 
-def _ready(worker: subprocess.Popen, log: IO[str]) -> None:
+def _ready(worker: subprocess.Popen[str], log: IO[str]) -> None:
     assert worker.stdout
     if not worker.stdout.readline():
         log.seek(0)
@@ -191,7 +191,7 @@ def _ready(worker: subprocess.Popen, log: IO[str]) -> None:
         raise CoverageError(f'torch_tensorrt does not start on this machine: {lines[-1]:.300}')
 
 
-def _row(graph: Graph, precision: str, worker: subprocess.Popen, path: Path) -> CoverageRow:
+def _row(graph: Graph, precision: str, worker: subprocess.Popen[str], path: Path) -> CoverageRow:
     try:
         torch.export.save(export_graph(graph, precision, grid_free=True).program, path)
     except Exception as error:  # whatever stops it, the graph is listed with it
@@ -205,7 +205,7 @@ def _row(graph: Graph, precision: str, worker: subprocess.Popen, path: Path) -> 
                        **answer)
 
 
-def _ask(worker: subprocess.Popen, path: Path) -> Dict[str, Any]:
+def _ask(worker: subprocess.Popen[str], path: Path) -> Dict[str, Any]:
     assert worker.stdin and worker.stdout
     try:
         worker.stdin.write(f'{path}\n')
@@ -216,4 +216,5 @@ def _ask(worker: subprocess.Popen, path: Path) -> Dict[str, Any]:
     if not line:
         return {'error': f'the checking process ended with {worker.wait()}; is there enough '
                          'memory?'}
-    return json.loads(line)
+    answer: Dict[str, Any] = json.loads(line)
+    return answer

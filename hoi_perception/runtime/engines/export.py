@@ -44,7 +44,8 @@ class TensorSpec(NamedTuple):
     @property
     def torch_dtype(self) -> torch.dtype:
         """The dtype as torch has it."""
-        return getattr(torch, self.dtype)
+        dtype: torch.dtype = getattr(torch, self.dtype)
+        return dtype
 
     def __str__(self) -> str:
         return f'{self.name} {self.shape} {self.dtype}'

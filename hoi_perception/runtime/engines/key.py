@@ -42,7 +42,7 @@ SOURCES = ('core', 'networks', 'runtime/engines', 'runtime/*graph*.py', 'runtime
            'runtime/preprocess.py')
 # Hooks and the like, which every module has.
 _MACHINERY = frozenset(vars(nn.Module()))
-_digests: MutableMapping[nn.Module, Tuple[tuple, str]] = WeakKeyDictionary()
+_digests: MutableMapping[nn.Module, Tuple[Tuple[Any, ...], str]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def machine_name(device: torch.device) -> str:
 
 
 @cache
-def cpu_features() -> tuple:
+def cpu_features() -> Tuple[str, ...]:
     """Return which of the extensions for low precision this CPU has, as Linux names them."""
     wanted = ('avx512_vnni', 'avx512_bf16', 'avx512_fp16', 'amx_bf16', 'amx_int8', 'bf16',
               'i8mm', 'sve')
@@ -178,7 +178,7 @@ def _plain(value: Any) -> str:
     if is_dataclass(value) and not isinstance(value, type):
         return f'{type(value).__name__}{_plain(vars(value))}'
     if hasattr(value, 'to_json_string'):  # configurations of transformers
-        return value.to_json_string()
+        return str(value.to_json_string())
     return getattr(value, '__qualname__', '')  # functions and classes by name
 
 

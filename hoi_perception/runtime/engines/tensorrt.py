@@ -25,7 +25,7 @@ parity before it is used, as with the other backends.
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from hoi_perception.runtime.engines.backend import Runner
 from hoi_perception.runtime.engines.export import export_graph, Exported, Signature
@@ -75,7 +75,7 @@ class TensorRt:
         return Signature.read(directory).bind(module, device)
 
 
-def compile_options(exported: Exported) -> dict:
+def compile_options(exported: Exported) -> Dict[str, Any]:
     """Return the arguments of `torch_tensorrt.dynamo.compile`; timings are kept between builds."""
     timings = cache_directory() / 'tensorrt_timing_cache.bin'
     timings.parent.mkdir(parents=True, exist_ok=True)

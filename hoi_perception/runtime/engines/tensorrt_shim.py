@@ -41,7 +41,7 @@ ENUMERATIONS = {
 class _MadeUp(type):
     """A class whose missing attributes are made up, and kept, when they are asked for."""
 
-    def __getattr__(cls, name: str):
+    def __getattr__(cls, name: str) -> '_MadeUp':
         if name.startswith('__'):
             raise AttributeError(name)
         made = _made_up(f'{cls.__name__}.{name}')
@@ -54,7 +54,7 @@ def _made_up(name: str) -> _MadeUp:
 
 
 class _StandIn(ModuleType):
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> _MadeUp:
         # `tensorrt_rtx` would be taken for the other edition of TensorRT.
         if name.startswith('__') or name == 'tensorrt_rtx':
             raise AttributeError(name)

@@ -74,6 +74,7 @@ class Cast:
     # Targets are keyed ('person', i) or ('thing', i) until the number of people is known.
 
     def boxes(self, keys: bool = False):
+        """Return the xyxy boxes of torsos and contacts in pixels, with their keys if asked."""
         rows = [(('person', i), torso_box(*p)) for i, p in enumerate(self.people)]
         rows += [(('thing', i), t.contact()) for i, t in enumerate(self.things)]
         return rows if keys else [box for _, box in rows]
