@@ -16,7 +16,11 @@
 
 from importlib.util import find_spec
 import json
+import os
 from pathlib import Path
+import subprocess
+import sys
+import venv
 
 from hoi_perception import cli
 from hoi_perception.doctor.checks import apart, as_json, can_start, Check, CHECKS
@@ -199,9 +203,70 @@ def test_only_a_problem_keeps_the_node_from_starting():
 
 
 def test_nothing_of_ros_is_imported_by_the_table_itself():
-    import subprocess
-    import sys
     code = ('import sys, hoi_perception.doctor.checks; '
             'sys.exit(any(name in sys.modules for name in ("rclpy", "torch", "numpy")))')
     assert subprocess.run([sys.executable, '-c', code],
                           cwd=Path(__file__).parents[1]).returncode == 0
+
+
+def _told(capsys, monkeypatch, names, *arguments):
+    """Return the exit code and the lines of `hoi doctor` with only these of its checks."""
+    monkeypatch.setattr('hoi_perception.doctor.checks.CHECKS',
+                        tuple(check for check in CHECKS if check.name in names))
+    with pytest.raises(SystemExit) as left:
+        cli.main(['doctor', *(arguments or ('--cameras', '0'))])
+    return left.value.code, capsys.readouterr().out
+
+
+@pytest.mark.parametrize(('check', 'package', 'text', 'code', 'words'), [
+    ('NumPy', 'numpy', '__version__ = "1.19.5"', 1, "pip install 'numpy>=1.21'"),
+    ('PyTorch', 'torch', 'raise ImportError("libtorch.so")', 1, 'pip install torch torchvision'),
+    pytest.param('ROS 2', 'hoi_msgs', '', 1, 'colcon build', marks=needs_ros),
+    ('cv_bridge', 'cv_bridge', 'raise ImportError("built for NumPy 1.x")', 0, "'numpy<2'")])
+def test_one_broken_piece_decides_the_exit_code_and_the_last_sentence(
+        check, package, text, code, words, tmp_path, monkeypatch, capsys):
+    _break(package, text, tmp_path, monkeypatch)
+    left, out = _told(capsys, monkeypatch, [check])
+    assert left == code and words in out
+    assert ('cannot start here' in out.splitlines()[-1]) == bool(code)
+
+
+def test_a_gpu_that_is_hidden_is_a_warning_and_the_node_starts(monkeypatch, capsys):
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
+    left, out = _told(capsys, monkeypatch, ['PyTorch'])
+    assert left == 0 and 'warning  GPU: ' in out and 'The node can start here' in out
+
+
+@needs_ros
+def test_a_qos_clash_is_told_and_the_node_starts(graph, monkeypatch, capsys):
+    from rclpy.qos import qos_profile_sensor_data
+    from sensor_msgs.msg import Image
+    graph.create_publisher(Image, 'image', qos_profile_sensor_data)
+    graph.create_subscription(Image, 'image', print, 10)
+    left, out = _told(capsys, monkeypatch, [], '--cameras', '2')
+    assert left == 0 and '/front/driver hears nothing of /front/driver' in out
+    assert 'subscribe best effort and volatile' in out
+
+
+def test_on_a_bare_machine_every_missing_piece_is_named_with_its_cure(tmp_path):
+    """A new virtual environment with nothing but what the command line itself needs."""
+    venv.create(tmp_path / 'bare', with_pip=False)
+    for name in ('typer', 'click', 'rich', 'shellingham', 'typing_extensions', 'annotated_doc',
+                 'pygments', 'markdown_it', 'mdurl'):
+        if found := find_spec(name):
+            origin = Path(found.origin)
+            source = origin.parent if origin.name == '__init__.py' else origin
+            (tmp_path / source.name).symlink_to(source)
+    ran = subprocess.run(
+        [tmp_path / 'bare/bin/python', '-m', 'hoi_perception.cli', 'doctor', '--json',
+         '--cameras', '1'], cwd=Path(__file__).parents[1], text=True, capture_output=True,
+        env={'PATH': os.environ['PATH'], 'PYTHONPATH': str(tmp_path), 'HOME': str(tmp_path)})
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    rows = {row['what']: row for row in json.loads(ran.stdout)['findings']}
+    assert {name for name, row in rows.items() if row['state'] == PROBLEM} >= {
+        'NumPy', 'rclpy', 'PyTorch', 'bundles'}
+    assert all(row['cure'] for row in rows.values() if row['state'] != OK)
+    assert rows['NumPy']['cure'] == 'Call `pip install numpy`.'
+    assert 'make setup' in rows['rclpy']['cure'] or 'source' in rows['rclpy']['cure']
+    assert 'pip install torch' in rows['PyTorch']['cure']
+    assert rows['requirements']['state'] != OK and rows['cameras']['state'] == WARNING
