@@ -15,6 +15,7 @@
 """Times, floors and memory: what a benchmark of engines is made of."""
 
 import gc
+import math
 import multiprocessing
 from pathlib import Path
 import resource
@@ -22,10 +23,12 @@ import sys
 import time
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
+from hoi_perception.networks.linear import HAS_BOTH
 from hoi_perception.runtime.engines.backend import LOW_PRECISION, Runner
 from hoi_perception.runtime.graphs import Graph
 import numpy as np
 import torch
+from torch.nn.attention import sdpa_kernel, SDPBackend
 from torch.utils.flop_counter import FlopCounterMode
 
 Call = Callable[[], object]
@@ -90,10 +93,29 @@ def measure_ceilings(device: torch.device, precisions: Sequence[str]) -> Ceiling
 
 
 def work_of(graph: Graph) -> Tuple[int, int]:
-    """Return the FLOPs of a call (products and convolutions, 2 per multiply-add), parameters."""
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        graph.module(*graph.inputs.values())
+    """
+    Return the FLOPs of a call (products and convolutions, 2 per multiply-add), parameters.
+
+    The counter has no formula for fused attention nor for products by oneDNN: attention is
+    computed in parts here, and oneDNN's products are told to it.
+    """
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), \
+                FlopCounterMode(display=False, custom_mapping=_formulas()) as counter:
+            graph.module(*graph.inputs.values())
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
     return counter.get_total_flops(), sum(p.numel() for p in graph.module.parameters())
+
+
+def _formulas() -> Dict[Any, Callable[..., int]]:
+    """Return the FLOPs of operators that torch's counter does not know, from their shapes."""
+    def product(x: Sequence[int], weight: Sequence[int], *rest: object, **more: object) -> int:
+        return 2 * math.prod(x) * weight[0]
+
+    return {torch.ops.mkldnn._linear_pointwise: product} if HAS_BOTH else {}
 
 
 def floor_ms(flops: int, parameters: int, precision: str, ceilings: Ceilings) -> float:

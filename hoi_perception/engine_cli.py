@@ -18,7 +18,7 @@ from contextlib import contextmanager
 import json
 from pathlib import Path
 import tempfile
-from typing import Iterator, Optional, TYPE_CHECKING
+from typing import Iterator, Optional, Tuple, TYPE_CHECKING
 
 import typer
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hoi_perception.runtime.bundle import Bundle
     from hoi_perception.runtime.engines.coverage import CoverageRow
 
-engine_app = typer.Typer(no_args_is_help=True, help='Compiled engines: build, check.')
+engine_app = typer.Typer(no_args_is_help=True, help='Compiled engines: build, check, list, prune.')
 
 
 @engine_app.command()
@@ -122,6 +122,64 @@ def check(
         typer.echo(f'{full} of {len(rows)} graphs are {VERDICT} ({precision}).')
     if not rows or full < len(rows):
         raise typer.Exit(1)
+
+
+@engine_app.command('list')
+def list_engines(
+        bundle: Optional[Path] = typer.Argument(
+            None, help="Bundle directory (the shipped one, pulled ones and the user's cache)."),
+        out: Optional[Path] = typer.Option(
+            None, help='Where engines of the bundle are kept, as given to build.')) -> None:
+    """
+    List the engines on this machine, with their bundle and whether their key still matches.
+
+    kept: it may be loaded; refused: it decides otherwise than eager; stale: it was built for other
+    versions, weights or another machine; damaged; unknown: its bundle or backend cannot be asked.
+    """
+    from hoi_perception.runtime.engines.stock import megabytes, take_stock
+    count = size = 0
+    for engine in take_stock(_stores(bundle, out)):
+        if not count:
+            typer.echo(f'{"state":8} {"size":>9} {"eager":>7} {"engine":70} bundle')
+        count, size = count + 1, size + engine.size
+        speedup = f'{engine.speedup:.2f} x' if engine.speedup else ''
+        typer.echo(f'{engine.state:8} {megabytes(engine.size):>9} {speedup:>7} {engine.label:70} '
+                   f'{engine.bundle or "?"}')
+        if engine.reason:
+            typer.echo(f'         {engine.reason}')
+    typer.echo(f'{count} engines, {megabytes(size)} in all.')
+
+
+@engine_app.command()
+def prune(
+        bundle: Optional[Path] = typer.Argument(
+            None, help="Bundle directory (the shipped one, pulled ones and the user's cache)."),
+        out: Optional[Path] = typer.Option(
+            None, help='Where engines of the bundle are kept, as given to build.'),
+        dry_run: bool = typer.Option(
+            False, '--dry-run', help='Say what would be removed, and remove nothing.')) -> None:
+    """
+    Remove engines that nothing on this machine will load again: the stale and damaged of the list.
+
+    Exit code 0: all of them are removed; 1: some could not be; 2: bad input.
+    """
+    from hoi_perception.runtime.engines import stock
+    failures = stock.prune(_stores(bundle, out), typer.echo, dry_run)
+    for failure in failures:
+        typer.echo(f'hoi: {failure}', err=True)
+    if failures:
+        raise typer.Exit(1)
+
+
+def _stores(bundle: Optional[Path], out: Optional[Path]) -> Tuple[Path, ...]:
+    from hoi_perception.core.errors import HoiError
+    from hoi_perception.runtime.bundle import Bundle, default_bundle_path
+    from hoi_perception.runtime.engines.stock import known_stores, stores_of
+    if bundle is not None:
+        return stores_of(Bundle.open(bundle, verify=False), out)
+    if out is not None:
+        raise HoiError('--out goes with a bundle: say whose engines they are.')
+    return known_stores(default_bundle_path())
 
 
 @contextmanager

@@ -35,8 +35,9 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from hoi_perception.runtime.bundle import Bundle
 from hoi_perception.runtime.engines.backend import Backend, EngineError, Runner, Tensors
+from hoi_perception.runtime.engines.judge import judge
 from hoi_perception.runtime.engines.key import EngineKey
-from hoi_perception.runtime.engines.parity import check_parity, DEFAULT_RULES, Rules
+from hoi_perception.runtime.engines.parity import DEFAULT_RULES, Rules
 from hoi_perception.runtime.engines.store import EngineStore, FULL, StoredEngine
 from hoi_perception.runtime.graphs import bundle_graphs, Graph
 import numpy as np
@@ -74,6 +75,7 @@ class BuildJob:
 
     graph: for the key. recipe: makes the same graph in the build process; must pickle. recorded:
     makes inputs of real frames to compare on, beside the graph's example. rules: what decides.
+    bundle: where the graph came from, for those who list engines; '' = from nowhere.
     """
 
     graph: Graph
@@ -82,6 +84,7 @@ class BuildJob:
     precision: str
     recorded: Callable[[], Sequence[Tensors]] = tuple
     rules: Rules = DEFAULT_RULES
+    bundle: str = ''
 
     @property
     def key(self) -> EngineKey:
@@ -123,6 +126,7 @@ def _write(job: BuildJob, key: EngineKey, directory: Path, report: Report) -> Ma
         process.kill()
         process.join()
     facts['build_seconds'] = round(time.monotonic() - began, 1)
+    facts['bundle'] = job.bundle
     report(f'{key.label}: {_summary(facts)}')
     return facts
 
@@ -171,9 +175,10 @@ def _exit(code: int) -> str:
 def _summary(facts: Mapping[str, Any]) -> str:
     if facts['refused']:
         return facts['refused']
-    latency = facts['latency_ms']
+    latency, parity = facts['latency_ms'], facts['parity']
     return (f'built in {facts["build_seconds"]:.0f} s; {latency["engine"]:.2f} ms, eager '
-            f'{latency["eager"]:.2f} ms; {facts["parity"]["decisions"]} decisions as eager.')
+            f'{latency["eager"]:.2f} ms; {parity["decisions"]} decisions as eager '
+            f'({parity["judged"]}).')
 
 
 def _work(messages: Connection, recipe: Callable[[], Graph], backend: Backend, precision: str,
@@ -235,7 +240,9 @@ def examine(graph: Graph, backend: Backend, precision: str, directory: Path,
     """
     Load what was built and compare it with eager; return the facts for `engine.json`.
 
-    An engine without parity is refused, its files are removed and only the verdict stays.
+    recorded: inputs of real frames, which are judged where they give enough decisions, see
+    `judge.judge`; the graph's own random example is judged otherwise. An engine without parity is
+    refused, its files are removed and only the verdict stays.
     """
     example = tuple(graph.inputs.values())
     device = example[0].device
@@ -243,16 +250,16 @@ def examine(graph: Graph, backend: Backend, precision: str, directory: Path,
                          for frame in recorded)]
     run = backend.load(directory, device)
     with torch.inference_mode():
-        parity = check_parity(graph.outputs, [graph.module(*frame) for frame in frames],
-                              [run(*frame) for frame in frames], precision, rules)
-        latency = {} if parity.failure else measure(graph.module, run, example)
+        verdict = judge(graph.outputs, [graph.module(*frame) for frame in frames],
+                        [run(*frame) for frame in frames], precision, rules)
+        latency = {} if verdict.failure else measure(graph.module, run, example)
     refused = ''
-    if parity.failure:
+    if verdict.failure:
         refused = (f'{graph.name} {graph.bucket} with {backend.name} {precision} does not decide '
-                   f'as eager does ({parity.failure}): it is not used.')
+                   f'as eager does ({verdict.failure}): it is not used.')
         for path in directory.iterdir():
             path.unlink()
-    return {'refused': refused, 'parity': parity.to_dict(), 'latency_ms': latency,
+    return {'refused': refused, 'parity': verdict.to_dict(), 'latency_ms': latency,
             'threads': torch.get_num_threads()}
 
 

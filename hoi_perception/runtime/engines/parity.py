@@ -45,6 +45,10 @@ class Tolerance(NamedTuple):
     overlap: float
     feature: float
 
+    def times(self, slack: float) -> 'Tolerance':
+        """Return a tolerance that is so many times as wide."""
+        return Tolerance(slack * self.score, 1 - slack * (1 - self.overlap), slack * self.feature)
+
 
 TOLERANCES = {'fp32': Tolerance(0.01, 0.98, 0.01), 'bf16': Tolerance(0.2, 0.85, 0.1),
               'fp16': Tolerance(0.05, 0.95, 0.03)}
@@ -108,16 +112,33 @@ def check_parity(names: Sequence[str], eager: Sequence[Sequence[torch.Tensor]],
     names: of the outputs. eager, engine: one tuple of outputs per input. Outputs named `boxes`
     and `labels` are judged as a detector's, `pair` and `row` as triplets, others entry by entry.
     """
-    tolerance = TOLERANCES[precision]
+    outcomes = compare(names, eager, engine, TOLERANCES[precision], rules)
+    return sum_up(names, outcomes, len(eager))
+
+
+def compare(names: Sequence[str], eager: Sequence[Sequence[torch.Tensor]],
+            engine: Sequence[Sequence[torch.Tensor]], tolerance: Tolerance,
+            rules: Rules = DEFAULT_RULES) -> List[Outcome]:
+    """Return one outcome per image; arguments as of `check_parity`."""
     outcomes: List[Outcome] = []
     for expected, got in zip(eager, engine):
         outcomes += _compare(dict(zip(names, map(_array, expected))),
                              dict(zip(names, map(_array, got))), tolerance, rules)
-    failure = next((f'image {i}: {o.failure}' for i, o in enumerate(outcomes) if o.failure), '')
+    return outcomes
+
+
+def first_failure(outcomes: Sequence[Outcome]) -> str:
+    """Return '' or the first difference and its image, counted from 1."""
+    return next((f'image {i}: {outcome.failure}' for i, outcome in enumerate(outcomes, 1)
+                 if outcome.failure), '')
+
+
+def sum_up(names: Sequence[str], outcomes: Sequence[Outcome], inputs: int) -> Parity:
+    """Return what was found in all images of so many inputs."""
     errors: Dict[str, np.ndarray] = {
         name: np.concatenate([_error(*o.compared[name]) for o in outcomes if name in o.compared]
                              or [np.zeros(0)]) for name in names}
-    return Parity(failure, len(eager), sum(o.decisions for o in outcomes),
+    return Parity(first_failure(outcomes), inputs, sum(o.decisions for o in outcomes),
                   {name: float(e.max(initial=0)) for name, e in errors.items()},
                   {name: float(e.mean()) if e.size else 0.0 for name, e in errors.items()})
 

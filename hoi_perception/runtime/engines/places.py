@@ -46,5 +46,10 @@ def engine_directories(bundle: Bundle, out: Optional[Path] = None) -> Tuple[Path
         return (out, shipped)
     if writable(shipped):
         return (shipped,)
+    return (user_directory(bundle), shipped)
+
+
+def user_directory(bundle: Bundle) -> Path:
+    """Return the directory of a bundle's engines in the user's cache."""
     where = hashlib.sha256(str(bundle.path.resolve()).encode()).hexdigest()[:8]
-    return (cache_directory() / 'engines' / f'{bundle.spec.name}-{where}', shipped)
+    return cache_directory() / 'engines' / f'{bundle.spec.name}-{where}'

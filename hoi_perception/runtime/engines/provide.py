@@ -81,7 +81,8 @@ class EngineMaker:
         rules = Rules(limits.instance, limits.triplet, limits.nms_iou)
         return build_engine(
             BuildJob(graph, recipe, backend, precision,
-                     lambda: self._recorded().get((graph.name, graph.bucket), ()), rules),
+                     lambda: self._recorded().get((graph.name, graph.bucket), ()), rules,
+                     str(recipe.bundle)),
             self._store, self._report)
 
     def provide(self, backend: str = 'auto', precision: str = 'auto',

@@ -20,7 +20,7 @@ key, SHA-256 of every file, parity and latency. It is written under a hidden nam
 complete, so a build that is killed leaves nothing that loads; the next one clears it away.
 """
 
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 import errno
 import hashlib
@@ -143,7 +143,7 @@ class EngineStore:
         with self._sentences(key):
             self.directory.mkdir(parents=True, exist_ok=True)
             with self._lock(key, report):
-                self._clear(key)
+                self.clear(key.directory)
                 stored = self._whole(key)
                 return stored or self._write(key, write)
 
@@ -169,22 +169,45 @@ class EngineStore:
             _sync(self.directory)
             return read_engine(target, key)
         finally:
-            self._clear(key)
+            self.clear(key.directory)
 
     def _work(self, key: EngineKey) -> Path:
         return Path(tempfile.mkdtemp(prefix=f'.{key.directory}.', dir=self.directory))
 
-    def _clear(self, held: EngineKey) -> None:
-        """Remove what was replaced and what killed builds left: what no other builder locks."""
+    def clear(self, held: str = '', remove: bool = True) -> int:
+        """
+        Remove what was replaced and what killed builds left: what no other builder locks.
+
+        held: the name whose lock the caller has. remove: False = only count. Return its bytes.
+        """
+        size = 0
         for leftover in self.directory.glob('.*'):
             if not leftover.is_dir():
                 continue
             name = leftover.name[1:].rpartition('.')[0]
-            if name == held.directory:
-                shutil.rmtree(leftover, ignore_errors=True)
-                continue
-            with suppress(Timeout), FileLock(self._lock_file(name), timeout=0):
-                shutil.rmtree(leftover, ignore_errors=True)
+            with suppress(Timeout, OSError), (
+                    nullcontext() if name == held else FileLock(self._lock_file(name), timeout=0)):
+                size += size_of(leftover)
+                if remove:
+                    shutil.rmtree(leftover, ignore_errors=True)
+        return size
+
+    def discard(self, name: str) -> None:
+        """
+        Remove the engine in the directory of that name, so that nobody sees half of it.
+
+        A process that has loaded it keeps it. Raises `EngineError` where it cannot be removed.
+        """
+        path = self.directory / name
+        try:
+            with FileLock(self._lock_file(name), timeout=0):
+                hidden = Path(tempfile.mkdtemp(prefix=f'.{name}.', dir=self.directory))
+                path.rename(hidden)
+                shutil.rmtree(hidden)
+        except Timeout as error:
+            raise EngineError(f'{path} is not removed: another process works on it.') from error
+        except OSError as error:
+            raise EngineError(f'{path} cannot be removed: {error.strerror or error}.') from error
 
     def _lock_file(self, name: str) -> Path:
         return self.directory / f'.{name}.lock'
@@ -239,12 +262,17 @@ def seal(directory: Path, key: EngineKey, facts: Mapping[str, Any]) -> None:
     directory.chmod(0o755)
 
 
-def read_engine(directory: Path, key: EngineKey) -> StoredEngine:
-    """Read an engine's record; raises `EngineError` where it is damaged or of another key."""
+def read_engine(directory: Path, key: Optional[EngineKey] = None) -> StoredEngine:
+    """
+    Read an engine's record; key: that it must have, None = whatever its own is.
+
+    Raises `EngineError` where it is damaged or of another key.
+    """
     path = directory / RECORD
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
         intact = content.pop('seal') == _seal_of(content) and content['schema'] == SCHEMA
+        key = key or EngineKey(**content['key'])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise EngineError(f'{path} cannot be read: the engine is damaged and is not used.') \
             from error
@@ -255,6 +283,11 @@ def read_engine(directory: Path, key: EngineKey) -> StoredEngine:
         raise EngineError(f'{directory} holds an engine for {", ".join(differences)}: it is not '
                           'used.')
     return StoredEngine(directory, key, content['files'], content['facts'])
+
+
+def size_of(directory: Path) -> int:
+    """Return the bytes of all files below a directory."""
+    return sum(path.stat().st_size for path in directory.rglob('*') if path.is_file())
 
 
 def _seal_of(body: Mapping[str, Any]) -> str:
