@@ -86,7 +86,7 @@ def _holds(wider: Optional[Meaning], meant: Meaning) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _annotated() -> FrozenSet[str]:
+def _annotated() -> FrozenSet[Tuple[str, str]]:
     names = vcoco_names()
     return frozenset((names.verbs[verb], same_name(names.objects[thing]))
                      for verb, thing in names.combinations.tolist())

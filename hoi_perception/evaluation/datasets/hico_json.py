@@ -134,7 +134,7 @@ def _votes_of_lists(raw: Json) -> Dict[str, Votes]:
 def _check_lists(reader: RowReader, raw: Json, order: str) -> None:
     """Name lists that are not those of HICO-DET in the order found; pairs do not need them."""
     index, combinations = index_in(order), hico_names().combinations
-    lists = {
+    lists: Dict[str, List[Any]] = {
         'correspondence': [[i, int(index[thing]), int(verb)]
                            for i, (verb, thing) in enumerate(combinations)],
         'objects': list(objects_in(order))}

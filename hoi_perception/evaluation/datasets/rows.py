@@ -59,7 +59,7 @@ class RowReader:
             numbers = None
         self.images.append(name)
         self._sizes.append((0, 0) if numbers is None else numbers.tolist())
-        return name
+        return str(name)
 
     def boxes(self, value: Any, record: str, what: str) -> Optional[np.ndarray]:
         """Return (n, 4) float64, None (and a problem) if it is no list of boxes."""

@@ -156,7 +156,8 @@ def _add_pairs(reader: RowReader, actions: List[Action], images: np.ndarray,
             reader.add(index, objects >= 0, humans, things, verbs, objects)
 
 
-def _read_coco(reader: RowReader, coco: Json) -> Tuple[Json, Json, Json]:
+def _read_coco(reader: RowReader, coco: Json
+               ) -> Tuple[Dict[int, Any], Dict[int, Any], Dict[int, int]]:
     """Return image id -> (file name, size), annotation id -> xyxy, annotation id -> object."""
     try:
         objects = {c['id']: str(c['name']) for c in coco['categories']}

@@ -79,7 +79,7 @@ def _breaks(graph: GraphModule) -> List[Tuple[str, str, str, int]]:
     from torch_tensorrt.dynamo.partitioning._global_partitioner import TorchTensorRTOperatorSupport
     support = TorchTensorRTOperatorSupport(torch_executed_ops=set())
     modules = dict(graph.named_modules())
-    found: Counter[str] = Counter()
+    found: Counter[Tuple[str, str, str]] = Counter()
     for node in graph.graph.nodes:
         if node.op != 'call_function':
             continue
