@@ -14,10 +14,12 @@
 
 """`hoi doctor` on a sound machine, and with one broken piece each."""
 
+from importlib import metadata
 from importlib.util import find_spec
 import json
 import os
 from pathlib import Path
+import re
 import subprocess
 import sys
 import venv
@@ -248,15 +250,26 @@ def test_a_qos_clash_is_told_and_the_node_starts(graph, monkeypatch, capsys):
     assert 'subscribe best effort and volatile' in out
 
 
+def _with_needs(name, known):
+    """Return a library and those that it needs, by name."""
+    known.add(name)
+    for line in metadata.requires(name) or []:
+        needed = re.split(r'[^\w.-]', line)[0]
+        if 'extra ==' not in line and needed not in known:
+            try:
+                _with_needs(needed, known)
+            except metadata.PackageNotFoundError:
+                known.discard(needed)  # for another Python or system
+    return known
+
+
 def test_on_a_bare_machine_every_missing_piece_is_named_with_its_cure(tmp_path):
     """A new virtual environment with nothing but what the command line itself needs."""
     venv.create(tmp_path / 'bare', with_pip=False)
-    for name in ('typer', 'click', 'rich', 'shellingham', 'typing_extensions', 'annotated_doc',
-                 'pygments', 'markdown_it', 'mdurl'):
-        if found := find_spec(name):
-            origin = Path(found.origin)
-            source = origin.parent if origin.name == '__init__.py' else origin
-            (tmp_path / source.name).symlink_to(source)
+    for name in _with_needs('typer', set()):
+        facts = metadata.distribution(name)
+        for part in {file.parts[0] for file in facts.files} - {'..', '__pycache__'}:
+            (tmp_path / part).symlink_to(facts.locate_file(part))
     ran = subprocess.run(
         [tmp_path / 'bare/bin/python', '-m', 'hoi_perception.cli', 'doctor', '--json',
          '--cameras', '1'], cwd=Path(__file__).parents[1], text=True, capture_output=True,
