@@ -19,8 +19,8 @@ What TensorRT would take of everything that ships or is listed, asked without GP
 
 NAME: `shipped`, a detector, or CLIP+HEAD of config/ready_configurations.yaml; all of them without
 one. A graph of the interaction depends on the detector only by the length of its queries, which
-is the same for all listed, so each detector and each CLIP+HEAD is checked once. Results are
-written to benchmarks/results/tensorrt_coverage.json after each; others that stand there stay.
+is the same for all listed, so each detector and each CLIP+HEAD is checked once, the latter with the
+first detector that the head goes with. Results are written to benchmarks/results/tensorrt_coverage.json after each; others that stand there stay.
 """
 
 from importlib.metadata import version
@@ -32,7 +32,11 @@ from typing import Dict, Iterator, List
 
 from benchmarks.machine import machine
 from hoi_perception.runtime.bundle import Bundle, default_bundle_path
-from hoi_perception.runtime.configurations import configurations, random_bundle
+from hoi_perception.runtime.configurations import (
+    configuration_names,
+    configurations,
+    random_bundle,
+)
 from hoi_perception.runtime.engines.coverage import check_graphs, graphs_to_check, VERDICT
 from hoi_perception.runtime.graphs import Graph
 
@@ -54,11 +58,9 @@ def graphs(part: str, directory: Path) -> Iterator[Graph]:
         bundle = Bundle.open(default_bundle_path())
         yield from graphs_to_check(bundle, list(bundle.spec.heads))
         return
-    listed = configurations()
-    detectors, heads = list(listed['detectors']), list(listed['heads'])
-    alone = part in detectors
-    bundle = random_bundle(f'{part}+{listed["clips"][0]}+{heads[0]}' if alone
-                           else f'{detectors[0]}+{part}', directory)
+    alone = part in configurations()['detectors']
+    bundle = random_bundle(next(name for name in configuration_names() if (
+        name.startswith(f'{part}+') if alone else name.endswith(f'+{part}'))), directory)
     found = graphs_to_check(bundle, list(bundle.spec.heads))
     detector = next(found)
     if alone:

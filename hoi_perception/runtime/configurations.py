@@ -15,11 +15,15 @@
 """Combinations that users can build a bundle of, made with random weights and no download."""
 
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Mapping, Tuple
 
 from hoi_perception.core.errors import HoiError
+from hoi_perception.networks.cl_hoi import ClHoiConfig
 from hoi_perception.networks.clip import build_clip, ClipTrunk
-from hoi_perception.networks.lain import Lain, LainConfig
+from hoi_perception.networks.lain import LainConfig
+from hoi_perception.networks.rmlr import RmlrConfig
+from hoi_perception.networks.seg2hoi import Seg2Hoi, Seg2HoiConfig
+from hoi_perception.networks.seg_trunk import SEGMENTERS
 from hoi_perception.runtime.bundle import (
     Bundle,
     BundleSpec,
@@ -33,6 +37,7 @@ from hoi_perception.runtime.bundle import (
     write_bundle,
 )
 from hoi_perception.runtime.bundle_build import clip_configuration
+from hoi_perception.runtime.heads import HEADS
 from hoi_perception.runtime.loading import build_detector
 import open_clip
 import torch
@@ -53,10 +58,12 @@ def configurations() -> Dict[str, Any]:
 
 
 def configuration_names() -> Tuple[str, ...]:
-    """Return every DETECTOR+CLIP+HEAD."""
+    """Return every DETECTOR+CLIP+HEAD; Seg2HOI goes with detectors that give masks only."""
     listed = configurations()
-    return tuple(f'{detector}+{clip}+{head}' for detector in listed['detectors']
-                 for clip in listed['clips'] for head in listed['heads'])
+    return tuple(f'{detector}+{clip}+{head}'
+                 for detector, settings in listed['detectors'].items()
+                 for clip in listed['clips'] for head, details in listed['heads'].items()
+                 if details['kind'] != 'seg2hoi' or settings['architecture'] in SEGMENTERS)
 
 
 def random_bundle(name: str, directory: Path) -> Bundle:
@@ -70,7 +77,7 @@ def random_bundle(name: str, directory: Path) -> Bundle:
         listed = configurations()
         raise HoiError(f'configuration {name!r} is not listed; give DETECTOR+CLIP+HEAD of '
                        f'{", ".join(listed["detectors"])}; {", ".join(listed["clips"])}; '
-                       f'{", ".join(listed["heads"])}.')
+                       f'{", ".join(listed["heads"])} (seg2hoi needs a detector with masks).')
     torch.manual_seed(0)
     spec = _spec(name)
     detector: nn.Module = build_detector(spec)
@@ -78,8 +85,10 @@ def random_bundle(name: str, directory: Path) -> Bundle:
     tensors = {'detector.safetensors': detector.state_dict(),
                'clip.safetensors': clip.state_dict()}
     for head, details in spec.heads.items():
-        if details.kind == 'lain':
-            network = Lain(ClipTrunk(clip.visual), LainConfig.from_mapping(details.config))
+        if details.weight_files(head):
+            network = (Seg2Hoi(Seg2HoiConfig.from_mapping(details.config))
+                       if details.kind == 'seg2hoi' else
+                       HEADS[details.kind](ClipTrunk(clip.visual), details.config).network)
             tensors[f'heads/{head}.safetensors'] = network.state_dict()
     return write_bundle(directory, spec, {
         file: {key: value.half() if value.is_floating_point() else value
@@ -93,11 +102,7 @@ def _spec(name: str) -> BundleSpec:
                             **listed['detectors'][detector_name])
     config = clip_configuration(clip_name)
     side = config['vision_cfg']['image_size']
-    head = HeadSpec(**listed['heads'][head_name])
-    if head.kind == 'lain':
-        sizes = LainConfig(object_dim=config['embed_dim'],
-                           query_dim=detector.config.get('d_model', 256))
-        head = head.model_copy(update={'config': sizes.to_mapping()})
+    head = _head(listed['heads'][head_name], detector, config['embed_dim'])
     return BundleSpec(
         name=name, licence='none', provenance='Random weights; good for checks only.',
         detector=detector, heads={head_name: head},
@@ -106,3 +111,16 @@ def _spec(name: str) -> BundleSpec:
             std=open_clip.OPENAI_DATASET_STD)),
         vocabulary=VocabularySpec(objects=OBJECTS,
                                   verbs=(VerbSpec(name='hold', phrase='holding'),)))
+
+
+def _head(listed: Mapping[str, Any], detector: DetectorSpec, embed_dim: int) -> HeadSpec:
+    """Return a head in its default sizes, as detector and CLIP ask for."""
+    queries = detector.config.get('d_model', 256)
+    configs: Dict[str, Dict[str, Any]] = {
+        'lain': LainConfig(object_dim=embed_dim, query_dim=queries).to_mapping(),
+        'rmlr': RmlrConfig(query_dim=queries).to_mapping(),
+        'cl_hoi': ClHoiConfig(query_dim=queries).to_mapping(),
+        # Of the listed detectors RF-DETR-Seg alone gives masks; its bias is one channel more.
+        'seg2hoi': Seg2HoiConfig(query_dim=queries, pixel_dim=queries + 1, embed_dim=embed_dim,
+                                 classes=len(OBJECTS)).to_mapping()}
+    return HeadSpec(**listed, config=configs.get(listed['kind'], {}))
