@@ -233,15 +233,18 @@ def _sorted_scores(eager: Arrays, engine: Arrays, margin: float) -> str:
 def _likeness(eager: Arrays, engine: Arrays, rows: np.ndarray) -> np.ndarray:
     """Return (rows, m) how much alike boxes are, by what lies in them where that is known."""
     if eager.get('queries', np.zeros(0)).size:
-        return -np.linalg.norm(eager['queries'][rows, None] - engine['queries'], axis=-1)
+        apart: np.ndarray = np.linalg.norm(eager['queries'][rows, None] - engine['queries'],
+                                           axis=-1)
+        return -apart
     return iou(eager['boxes'][rows], engine['boxes'])
 
 
 def _partners(first: Arrays, second: Arrays, overlap: float, margin: float) -> np.ndarray:
     """Return (n, m) whether boxes agree in class, place and score."""
-    return ((first['labels'][:, None] == second['labels'][None])
-            & (iou(first['boxes'], second['boxes']) >= overlap)
-            & (np.abs(_logit(first['scores'])[:, None] - _logit(second['scores'])) <= margin))
+    near = np.abs(_logit(first['scores'])[:, None] - _logit(second['scores'])) <= margin
+    partners: np.ndarray = (near & (first['labels'][:, None] == second['labels'][None])
+                            & (iou(first['boxes'], second['boxes']) >= overlap))
+    return partners
 
 
 def _features(compared: Dict[str, Tuple[np.ndarray, np.ndarray]],
