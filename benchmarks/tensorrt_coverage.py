@@ -19,8 +19,9 @@ What TensorRT would take of everything that ships or is listed, asked without GP
 
 NAME: `shipped`, a detector, or CLIP+HEAD of config/ready_configurations.yaml; all of them without
 one. A graph of the interaction depends on the detector only by the length of its queries, which
-is the same for all listed, so each detector and each CLIP+HEAD is checked once, the latter with the
-first detector that the head goes with. Results are written to benchmarks/results/tensorrt_coverage.json after each; others that stand there stay.
+is the same for all listed, so each detector and each CLIP+HEAD is checked once, the latter with
+the first detector that the head goes with. Results are written to
+benchmarks/results/tensorrt_coverage.json after each; others that stand there stay.
 """
 
 from importlib.metadata import version
