@@ -31,6 +31,7 @@ from typing import Any, Dict, Literal, Mapping, Optional, Tuple, Union
 
 from hoi_perception.core.errors import BundleError
 from hoi_perception.core.vocabulary import DEFAULT_TEMPLATE, Verb, Vocabulary
+from hoi_perception.runtime.bundle_versions import migrated, SCHEMA_VERSION
 from pydantic import BaseModel, ConfigDict, Field, model_validator, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -38,7 +39,6 @@ import torch
 from torch import Tensor
 import yaml
 
-SCHEMA_VERSION = 1
 MANIFEST = 'bundle.yaml'
 PICKLES = ('.pt', '.pth', '.bin', '.pkl', '.pickle', '.ckpt')
 DEFAULT_BUNDLE = 'synthetic_tiny'
@@ -110,7 +110,8 @@ class HeadSpec(_Spec):
     configuration. text: `clip` encodes phrases with the bundle's CLIP; the others take
     the bundle's own phrases from `heads/<name>.text.safetensors`: `lain` as LAIN's released
     checkpoints need, `rows` the trained rows of `defr`. temperature: factor on the cosine, None =
-    CLIP's own. The exponents weigh the detector's scores of human and object.
+    CLIP's own. The exponents weigh the detector's scores of human and object. triplet_threshold:
+    from which score on its triplets count, None = that of the bundle.
     """
 
     kind: Literal['region_readout', 'defr', 'lain', 'rmlr', 'cl_hoi',
@@ -121,6 +122,7 @@ class HeadSpec(_Spec):
     temperature: Optional[float] = Field(default=None, gt=0, le=1000)
     human_exponent: float = Field(default=1.0, ge=0, le=20)
     object_exponent: float = Field(default=1.0, ge=0, le=20)
+    triplet_threshold: Optional[float] = Field(default=None, ge=0, le=1)
 
     @model_validator(mode='after')
     def _texts_fit(self) -> 'HeadSpec':
@@ -183,7 +185,7 @@ class Buckets(_Spec):
 class BundleSpec(_Spec):
     """`bundle.yaml` as it stands."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal['1.0'] = SCHEMA_VERSION
     name: str = Field(min_length=1, max_length=100)
     licence: str = Field(min_length=1)
     provenance: str = Field(min_length=1)
@@ -204,6 +206,12 @@ class BundleSpec(_Spec):
         verbs = tuple(Verb(v.name, v.objects, v.phrase) for v in names.verbs)
         return Vocabulary(names.objects, verbs, names.template, names.objects.index(names.human))
 
+    def thresholds_of(self, head: str) -> Thresholds:
+        """Return the thresholds with a head's own where it has one."""
+        own = self.heads[head].triplet_threshold
+        return self.thresholds if own is None else self.thresholds.model_copy(
+            update={'triplet': own})
+
 
 def sha256(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file."""
@@ -223,10 +231,7 @@ def read_spec(path: Path) -> BundleSpec:
         raise BundleError(f'{path} cannot be read as YAML: {reason}.') from error
     if not isinstance(content, dict):
         raise BundleError(f'{path} holds {type(content).__name__}, expected a mapping.')
-    version = content.get('schema_version')
-    if version != SCHEMA_VERSION:
-        raise BundleError(f'{path} has schema_version {version!r}, this program reads '
-                          f'{SCHEMA_VERSION}: build the bundle again or change the program.')
+    content = migrated(content, str(path))
     try:
         return BundleSpec.model_validate(content)
     except ValidationError as error:
