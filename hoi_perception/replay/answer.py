@@ -71,7 +71,7 @@ class Answerer:
     def __init__(self, pipeline: HoiPipeline, boxes: Optional[BoxSource] = None) -> None:
         self.pipeline = pipeline
         self.prompts: Dict[int, List[str]] = {}
-        self._rule = rule_of(pipeline.bundle.spec.thresholds, FollowOptions())
+        self._rule = rule_of(pipeline.thresholds, FollowOptions())
         self._timeline, self._messages, self._types = Timeline(), Messages(), hoi_typestore()
         self._boxes, self._told = boxes, 0
 

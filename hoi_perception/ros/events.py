@@ -32,7 +32,7 @@ def rule(settings: Settings, thresholds: Any) -> Rule:
     """
     Return what the parameters mean with a bundle.
 
-    thresholds: those of the bundle (`hoi_perception.runtime.bundle.Thresholds`).
+    thresholds: those of the bundle and its head (`hoi_perception.runtime.bundle.Thresholds`).
     """
     return rule_of(thresholds, FollowOptions(
         settings.instance_threshold, settings.triplet_threshold, settings.event_on,

@@ -58,7 +58,7 @@ def rule_of(thresholds: Any, options: FollowOptions) -> Rule:
     """
     Return what the options mean with a bundle.
 
-    thresholds: those of the bundle (`hoi_perception.runtime.bundle.Thresholds`).
+    thresholds: those of the bundle and its head (`hoi_perception.runtime.bundle.Thresholds`).
     """
     instance, triplet = options.instance_threshold, options.triplet_threshold
     instance = instance if instance >= 0 else thresholds.instance

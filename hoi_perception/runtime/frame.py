@@ -73,6 +73,12 @@ class Answer(NamedTuple):
     union: Optional[Tensor] = None
     intersection: Optional[Tensor] = None
 
+    def about(self, instance: int, count: int) -> 'Answer':
+        """Return the best `count` triplets that an instance of the frame takes part in."""
+        rows = np.flatnonzero((self.human == instance) | (self.object == instance))[:count]
+        return Answer(*(None if part is None else part[rows] if isinstance(part, np.ndarray)
+                        else part[torch.from_numpy(rows).to(part.device)] for part in self))
+
 
 class Clock:
     """Measures stages one after the other."""

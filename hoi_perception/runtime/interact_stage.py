@@ -155,7 +155,8 @@ class InteractStage(EngineStage):
         image = bundle.spec.clip.preprocessing
         self.transform = ImageTransform(image, device)
         self.after_detector = bundle.spec.clip.after_detector
-        self._buckets, self._threshold = bundle.spec.buckets, bundle.spec.thresholds.triplet
+        self._buckets = bundle.spec.buckets
+        self._threshold = bundle.spec.thresholds_of(head).triplet
         self.head = load_head(bundle, head, self.trunk)
         super().__init__(f'interaction/{head}', InteractModule(
             self.head, image, self.spec.activation == 'softmax',

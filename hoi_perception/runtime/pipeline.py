@@ -26,13 +26,13 @@ from hoi_perception.core.boxes import clip
 from hoi_perception.core.errors import BundleError
 from hoi_perception.core.scene import Instances, Mask, NONE, Scene, Triplets
 from hoi_perception.core.vocabulary import Vocabulary
-from hoi_perception.runtime.bundle import Bundle
+from hoi_perception.runtime.bundle import Bundle, Thresholds
 from hoi_perception.runtime.detect_stage import DetectStage
 from hoi_perception.runtime.engine_stage import EngineStage
 from hoi_perception.runtime.engines.recorded import record
 from hoi_perception.runtime.frame import Answer, Clock, Frame, Result, STAGES
 from hoi_perception.runtime.loading import choose_device
-from hoi_perception.runtime.options import DEFAULTS, PipelineOptions, value_or
+from hoi_perception.runtime.options import DEFAULTS, MAX_TRIPLETS, PipelineOptions, value_or
 from hoi_perception.runtime.preprocess import check_rgb
 from hoi_perception.runtime.prompts import PromptSet, PromptStore
 from hoi_perception.runtime.relation_stage import load_stage
@@ -118,6 +118,11 @@ class HoiPipeline:
                     f'detector gives {given}: they were not trained together.')
 
     @property
+    def thresholds(self) -> Thresholds:
+        """The thresholds that hold where the options say nothing."""
+        return self.bundle.spec.thresholds_of(self.head)
+
+    @property
     def vocabulary(self) -> Vocabulary:
         """The vocabulary of the current prompts."""
         return self.prompts.current.vocabulary
@@ -135,14 +140,18 @@ class HoiPipeline:
 
         instances: boxes in source pixels from another detector, per image; None = detect. Their
         labels index `vocabulary.objects`. No masks are made for them. focus: a point (x, y) or box
-        of source pixels per image; what was detected there is kept however low its score.
+        of source pixels, or the index of an object, per image; what was detected there, or is
+        most like that object, is kept however low its score, and the triplets are those that it
+        takes part in.
         """
         if not len(images):
             return []
         options, prompts, clock = self.options, self.prompts.current, Clock()
         frames = self._selection.frames([check_rgb(image) for image in images], instances, focus,
                                         prompts.vocabulary, options, clock)
-        answers = self._interact.answer(frames, prompts, options, clock)
+        # Of all that are ranked: what is asked for must not be crowded out by what is not.
+        every = options if focus is None else replace(options, max_triplets=MAX_TRIPLETS)
+        answers = self._interact.answer(frames, prompts, every, clock)
         results = [self._scene(frame, answer, prompts, options)
                    for frame, answer in zip(frames, answers)]
         clock.lap('masks')
@@ -152,7 +161,9 @@ class HoiPipeline:
                options: PipelineOptions) -> Scene:
         """Publish the confident instances and those that a triplet needs."""
         found = frame.instances
-        threshold = value_or(options.instance_threshold, self.bundle.spec.thresholds.instance)
+        if answer is not None and frame.focus != NONE:
+            answer = answer.about(frame.focus, options.max_triplets)
+        threshold = value_or(options.instance_threshold, self.thresholds.instance)
         shown = found.scores >= threshold
         if answer is not None:
             shown[answer.human] = shown[answer.object] = True

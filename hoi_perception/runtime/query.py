@@ -16,13 +16,14 @@
 Questions about a scene: what the person at this point is doing, who holds a cup.
 
 The instance is picked among those detected, so the questions work with every bundle. An answer
-holds the interactions that are believed (that have an id) or score well enough on their own.
+holds the interactions that are believed (that have an id) or score well enough on their own. What
+was detected and not confident enough to be published is found by asking the image (`ask_image`).
 """
 
 from dataclasses import replace
 import difflib
 import re
-from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple, Union
 
 from hoi_perception.core.boxes import area, iou
 from hoi_perception.core.errors import HoiError
@@ -41,6 +42,10 @@ _ARTICLES = frozenset(('a', 'an', 'the'))
 _OPENINGS = frozenset(('who', 'whose', 'is', 'does', 'someone', 'somebody', 'anyone', 'anybody'))
 
 
+Prompt = Union[str, Sequence[float]]
+"""A phrase, a point (x, y) or a box (x1, y1, x2, y2) in pixels of the source image."""
+
+
 class Answer(NamedTuple):
     """The scene with only the triplets that answer and their masks, best first, and the words."""
 
@@ -48,14 +53,18 @@ class Answer(NamedTuple):
     words: str
 
 
-def instance_for(instances: Instances, prompt: Sequence[float]) -> int:
+def instance_for(instances: Instances, prompt: Union[int, Sequence[float]]) -> int:
     """
     Return the index of the detected instance that a prompt means, `NONE` = none.
 
     prompt: (x, y), a point in source pixels: of the instances whose box holds it the one with the
-    best score; or (x1, y1, x2, y2), a box: the best IoU * score with IoU >= 0.5. Scores may be as
-    low as they like: somebody has said that something is there. Raises `HoiError` on other input.
+    best score; or (x1, y1, x2, y2), a box: the best IoU * score with IoU >= 0.5; or a class index:
+    the best of that class. Scores may be as low as they like: somebody has said that something is
+    there. Raises `HoiError` on other input.
     """
+    if isinstance(prompt, int):
+        fit = instances.scores * (instances.labels == prompt)
+        return int(fit.argmax()) if len(fit) and fit.max() > 0 else NONE
     if len(prompt) not in (2, 4) or not np.isfinite(np.asarray(prompt, float)).all():
         raise HoiError(f'{tuple(prompt)} is neither a point (x, y) nor a box (x1, y1, x2, y2) of '
                        'finite pixels.')
@@ -68,17 +77,40 @@ def instance_for(instances: Instances, prompt: Sequence[float]) -> int:
     return int(fit.argmax()) if len(fit) and fit.max() > 0 else NONE
 
 
-def ask_image(pipeline: Any, rgb: np.ndarray, prompt: Sequence[float], least: float) -> Answer:
-    """
-    Compute an image with a point (x, y) or box in mind and answer what happens there.
-
-    pipeline: a `HoiPipeline`. What was detected there takes part however low its score, which a
-    scene computed before cannot offer. For least and errors see `ask_point` and `ask_box`.
-    """
-    scene = pipeline.run([rgb], focus=[prompt])[0].scene
+def ask(scene: Scene, prompt: Prompt, least: float) -> Answer:
+    """Answer a prompt of any kind; see `ask_phrase`, `ask_point` and `ask_box`."""
+    if isinstance(prompt, str):
+        return ask_phrase(scene, prompt, least)
     if len(prompt) == 2:
         return ask_point(scene, prompt[0], prompt[1], least)
     return ask_box(scene, prompt, least)
+
+
+def is_seen(scene: Scene, prompt: Prompt) -> bool:
+    """
+    Return whether what a prompt means is among the instances of a scene.
+
+    Where it is not, asking the image may find it: something whose score is too low for the scene.
+    A phrase without an object means nothing in particular. Raises `HoiError` on a bad phrase.
+    """
+    if isinstance(prompt, str):
+        thing = _parse(prompt, scene.vocabulary)[1]
+        return thing is None or bool((scene.instances.labels == thing).any())
+    return instance_for(scene.instances, prompt) != NONE
+
+
+def ask_image(pipeline: Any, rgb: np.ndarray, prompt: Prompt, least: float,
+              instances: Optional[Instances] = None) -> Answer:
+    """
+    Compute an image with a point (x, y), a box or the object of a phrase in mind and answer.
+
+    pipeline: a `HoiPipeline`. What was detected there takes part however low its score, which a
+    scene computed before cannot offer. instances: boxes of another detector, see
+    `HoiPipeline.run`. For least and errors see `ask`.
+    """
+    meant = _parse(prompt, pipeline.vocabulary)[1] if isinstance(prompt, str) else prompt
+    given = None if instances is None else [instances]
+    return ask(pipeline.run([rgb], given, focus=[meant])[0].scene, prompt, least)
 
 
 def ask_point(scene: Scene, x: float, y: float, least: float) -> Answer:

@@ -136,7 +136,8 @@ class RelationStage(EngineStage):
 
     def __init__(self, bundle: Bundle, head: str, device: torch.device) -> None:
         self.name, self.device, self.spec = head, device, bundle.spec.heads[head]
-        self._buckets, self._threshold = bundle.spec.buckets, bundle.spec.thresholds.triplet
+        self._buckets = bundle.spec.buckets
+        self._threshold = bundle.spec.thresholds_of(head).triplet
         self.clip, self.trunk = load_clip(bundle, device)
         image = bundle.spec.detector.preprocessing
         if image.resize == 'shortest_edge':

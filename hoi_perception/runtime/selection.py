@@ -14,7 +14,7 @@
 
 """From images to frames: instances found or given, chosen, and paired where the head wants it."""
 
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from hoi_perception.core.boxes import iou
 from hoi_perception.core.errors import HoiError
@@ -34,7 +34,7 @@ NO_PAIRS = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), 0)
 NOTHING = Found(Instances.empty(), np.zeros(0, np.int64))
 LEAST_IOU = 0.5
 
-Focus = Optional[Sequence[float]]
+Focus = Optional[Union[int, Sequence[float]]]
 
 
 class Wants(NamedTuple):
@@ -65,8 +65,8 @@ class Selection:
         given = check_instances(instances, len(images), len(words.objects))
         asked = list(focus or [None] * len(images))
         if len(asked) != len(images):
-            raise HoiError(f'{len(asked)} points or boxes were given for {len(images)} images: '
-                           'give one per image, None where nothing is asked.')
+            raise HoiError(f'{len(asked)} points, boxes or classes were given for {len(images)} '
+                           'images: give one per image, None where nothing is asked.')
         resized = {i: self._detect.transform.resize(images[i]) for i in range(len(images))
                    if given[i] is None or self._wants.trunk or self._wants.detector_image}
         detected = self._detected(images, resized, [

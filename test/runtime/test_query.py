@@ -17,7 +17,7 @@
 from hoi_perception.core.errors import HoiError
 from hoi_perception.core.scene import Instances, Mask, MaskKind, NONE, Scene, Triplets
 from hoi_perception.core.vocabulary import Verb, Vocabulary
-from hoi_perception.runtime.query import ask_box, ask_phrase, ask_point, instance_for
+from hoi_perception.runtime.query import ask_box, ask_phrase, ask_point, instance_for, is_seen
 import numpy as np
 import pytest
 
@@ -88,8 +88,8 @@ def test_masks_of_the_triplets_that_answer_come_along_with_their_new_index():
 
 @pytest.mark.parametrize('prompt, expected', [
     ((20, 20), 1), ((5, 5), 0), ((300, 300), NONE), ((0, 0, 99, 99), 0), ((21, 21, 39, 40), 1),
-    ((200, 200, 220, 220), NONE)])
-def test_a_point_or_box_finds_what_is_there_however_low_its_score(prompt, expected):
+    ((200, 200, 220, 220), NONE), (1, 1), (0, 0), (3, NONE)])
+def test_a_point_box_or_class_finds_what_is_there_however_low_its_score(prompt, expected):
     found = Instances([[0, 0, 100, 100], [20, 20, 40, 40]], [0.04, 0.05], [0, 1])
     assert instance_for(found, prompt) == expected
     assert instance_for(Instances.empty(), prompt) == NONE
@@ -154,6 +154,14 @@ def test_a_phrase_that_cannot_be_answered_is_refused_with_a_sentence(phrase, rea
         ask_phrase(SCENE, phrase, LEAST)
     assert reason in str(error.value)
     assert '\x00' not in str(error.value)
+
+
+@pytest.mark.parametrize('prompt, seen', [
+    ((110, 60), True), ((10, 10), False), ((175, 145, 225, 195), True),
+    ((185, 155, 195, 165), False), ('hold cup', True), ('hold wine glass', False),
+    ('wine glass', False), ('hold', True), ('sit', True)])
+def test_what_a_prompt_means_is_in_the_scene_or_has_to_be_looked_for(prompt, seen):
+    assert is_seen(SCENE, prompt) == seen
 
 
 def test_a_score_counts_only_without_an_id():

@@ -24,7 +24,7 @@ from hoi_perception.runtime.engines.coverage import check_graphs
 from hoi_perception.runtime.engines.export import export_graph
 from hoi_perception.runtime.graphs import bundle_graphs, head_buckets, relation_graph
 from hoi_perception.runtime.pipeline import HoiPipeline, PipelineOptions
-from hoi_perception.runtime.query import ask_image
+from hoi_perception.runtime.query import ask_image, is_seen
 from hoi_perception.runtime.relation_stage import RelationRanked, RelationStage
 import numpy as np
 from pydantic import ValidationError
@@ -130,6 +130,42 @@ def test_a_point_or_box_brings_an_instance_that_was_not_confident_enough(pipelin
         range(len(answer.scene.triplets)))
     with pytest.raises(HoiError, match='one per image'):
         pipeline.run([_image()], focus=[None, None])
+
+
+def test_a_prompt_brings_its_own_triplets_however_many_others_score_better(pipeline):
+    everything = pipeline(_image())
+    triplets, labels = everything.triplets, everything.instances.labels
+    worst = int(triplets.object[-1])
+    pipeline.options = PipelineOptions(triplet_threshold=0.0, instance_threshold=1.0,
+                                       max_triplets=1)
+    scene = pipeline(_image())
+    assert len(scene.triplets) == 1 and len(scene.instances) == 2
+    box = everything.instances.boxes[worst]
+    assert not is_seen(scene, box.tolist())
+    best = triplets.scores[(triplets.human == worst) | (triplets.object == worst)].max()
+    for prompt, expected in ((box.tolist(), best), (int(labels[worst]), None)):
+        asked = pipeline.run([_image()], focus=[prompt])[0].scene
+        assert len(asked.triplets) == 1
+        assert expected is None or asked.triplets.scores[0] == pytest.approx(expected, abs=1e-6)
+        assert labels[worst] in asked.instances.labels[
+            [asked.triplets.human[0], asked.triplets.object[0]]]
+        assert {mask.kind for mask in asked.masks} >= {MaskKind.INSTANCE, MaskKind.UNION}
+
+
+def test_the_object_of_a_phrase_is_looked_for_however_low_its_score(pipeline):
+    everything = pipeline(_image())
+    words, labels = everything.vocabulary, everything.instances.labels
+    verb, thing = next((int(v), int(o)) for v, o in zip(
+        everything.triplets.verb[::-1], everything.triplets.object[::-1]) if labels[o] != 0)
+    phrase = f'{words.verbs[verb].name} {words.objects[labels[thing]]}'
+    pipeline.options = PipelineOptions(triplet_threshold=0.0, instance_threshold=1.0,
+                                       classes=(words.objects[labels[thing]],))
+    answer = ask_image(pipeline, _image(), phrase, 0.0)
+    assert len(answer.scene.triplets) and set(answer.scene.triplets.verb.tolist()) == {verb}
+    assert set(answer.scene.instances.labels[answer.scene.triplets.object].tolist()) == {
+        labels[thing]}
+    with pytest.raises(HoiError, match='no object of the'):
+        ask_image(pipeline, _image(), 'hold zebra', 0.0)
 
 
 def test_a_frame_without_people_has_no_triplets(pipeline):

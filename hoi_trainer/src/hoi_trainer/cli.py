@@ -111,16 +111,18 @@ def defr(weights: Path = typer.Argument(..., help='what `fit` wrote (safetensors
 
 @app.command('fit-exponents')
 def fit_exponents(
-        weights: Path = typer.Argument(..., help='image classifier written by `fit`; the '
-                                                 'exponents are kept in it'),
-        bundle: Path = typer.Argument(..., help='the bundle whose CLIP was fine-tuned'),
+        weights: Path = typer.Argument(..., help='head written by `fit`, of any kind; what is '
+                                                 'fitted is kept in it'),
+        bundle: Path = typer.Argument(..., help='the bundle that it was trained on'),
         data: Path = typer.Argument(..., help='directory of the validation split'),
         cache: Path = typer.Option(..., help='directory for detections and small images'),
         limit: Optional[int] = typer.Option(None, help='only the first images')) -> None:
-    """Fit the powers of the detector's scores with which pairs are ranked best."""
-    from hoi_trainer.image_classification.transfer import fit_weights
-    human, thing = fit_weights(weights, bundle, data, cache, limit)
-    typer.echo(f'human {human:g}, object {thing:g}')
+    """Fit the powers of the detector's scores that rank pairs best, and the score threshold."""
+    from hoi_trainer.score_fitting import fit_head
+    found = fit_head(weights, bundle, data, cache, limit)
+    human, thing = found.exponents
+    typer.echo(f'human {human:g}, object {thing:g}, threshold {found.threshold:.3g} '
+               f'(F1 {found.f1:.3f}), triplet mAP {found.triplet_map:.4f}')
 
 
 @evaluate.command()
@@ -153,8 +155,8 @@ def export_synthetic(
         clip: Path = typer.Argument(..., help='CLIP weights written by `fit`'),
         directory: Path = typer.Argument(..., help='the bundle, e.g. models/synthetic_tiny'),
         metrics: List[Path] = typer.Option([], help='JSON written by `evaluate`; repeatable'),
-        head: List[str] = typer.Option([], help='NAME=WEIGHTS of a trained LAIN or DEFR head; the '
-                                                'first one is the default; repeatable'),
+        head: List[str] = typer.Option([], help='NAME=WEIGHTS of a trained head; the first one is '
+                                                'the default; repeatable'),
 ) -> None:
     """Assemble the bundle that ships with the project."""
     from hoi_trainer import export_synthetic as module

@@ -14,11 +14,9 @@
 
 """Assemble the shipped bundle from a trained detector and a trained CLIP."""
 
-import math
 from pathlib import Path
 from typing import Dict, Mapping, Tuple, Union
 
-from hoi_perception.core.errors import BundleError
 from hoi_perception.networks.dense_detector import DenseDetectorConfig
 from hoi_perception.runtime.bundle import (
     BundleSpec,
@@ -34,6 +32,7 @@ from hoi_perception.runtime.bundle import (
 from hoi_trainer.clip.data import MEAN, STD
 from hoi_trainer.image_classification.export import defr_head
 from hoi_trainer.image_classification.network import KIND as IMAGE_CLASSIFIER
+from hoi_trainer.interaction.export import read_head
 from hoi_trainer.synthetic.vocabulary import (
     CAPTION_WORDS,
     COMBINATIONS,
@@ -87,11 +86,12 @@ SEG2HOI = ("{name}: Seg2HOI, relations predicted as a set from the frozen detect
            '(`hoi-trainer fit -c configs/synthetic/seg2hoi.yaml`).')
 RMLR = ('{name}: RmLR on the frozen detector and CLIP, taught by the text of what the same scenes '
         'show (`hoi-trainer fit -c configs/synthetic/rmlr.yaml`).')
-ABOUT = {'defr': DEFR, 'lain': LAIN, 'rmlr': RMLR, 'seg2hoi': SEG2HOI}
-EXPONENT = 1.0
-"""Of the detector's scores: as in training; on the validation split better than LAIN's 2.8."""
+CL_HOI = ('{name}: CL-HOI on the frozen detector and CLIP, learnt from what a noisy captioner '
+          'says about the same scenes, without any annotated interaction '
+          '(`hoi-trainer fit -c configs/synthetic/cl_hoi.yaml`).')
+ABOUT = {'defr': DEFR, 'lain': LAIN, 'rmlr': RMLR, 'seg2hoi': SEG2HOI, 'cl_hoi': CL_HOI}
 TRIPLET_THRESHOLD = 0.2
-"""Best F1 of the LAIN head on validation scenes (0.40)."""
+"""Best F1 of the LAIN head on validation scenes (0.40); for heads without a fitted one."""
 
 
 def export_synthetic(detector: Path, clip: Path, directory: Path,
@@ -145,22 +145,6 @@ def trained_head(path: Path, clip_config: dict) -> Tuple[HeadSpec, Dict[str, Dic
         return defr_head(path, _vocabulary(), clip_config)
     spec, state = read_head(path)
     return spec, {'.safetensors': state}
-
-
-def read_head(path: Path) -> Tuple[HeadSpec, Dict[str, Tensor]]:
-    """Return the description and the state of a head that `hoi-trainer fit` wrote."""
-    config, state = read_weights(path)
-    if config.get('kind') == 'seg2hoi':  # the head's own class scores stand for the detector's
-        return HeadSpec(kind='seg2hoi', config=config['config'], activation='sigmoid',
-                        human_exponent=0.0, object_exponent=0.0), _half(state)
-    if config.get('kind') not in ('lain', 'rmlr'):
-        raise BundleError(f'{path} holds {config.get("kind")!r}, expected a head written by '
-                          '`hoi-trainer fit -c configs/synthetic/lain.yaml`, rmlr.yaml, defr.yaml '
-                          'or seg2hoi.yaml.')
-    return HeadSpec(
-        kind=config['kind'], config=config['config'], activation='sigmoid',
-        temperature=math.exp(float(state['logit_scale'])), human_exponent=EXPONENT,
-        object_exponent=EXPONENT), _half(state)
 
 
 def _vocabulary() -> VocabularySpec:

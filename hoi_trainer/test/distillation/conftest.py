@@ -12,31 +12,17 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Scenes, a batch of them and the shipped YAML with small sizes, for the tests beside this."""
-
-from pathlib import Path
+"""A batch of scenes, the shipped YAML with small sizes and a tiny BERT, for the tests beside."""
 
 from hoi_perception.runtime.bundle import Bundle, default_bundle_path
 from hoi_trainer.interaction.data import HeadSplit
 from hoi_trainer.interaction.data_module import SLOTS
 from hoi_trainer.interaction.sources import open_dataset
-from hoi_trainer.synthetic import generate
 import pytest
 import torch
 import transformers
-import yaml
 
-SHIPPED = Path(__file__).resolve().parents[2] / 'configs/synthetic/rmlr.yaml'
 SMALL = {'width': 16, 'heads': 2, 'ffn': 32, 'dropout': 0.0}
-
-
-@pytest.fixture(name='scenes', scope='session')
-def _scenes(tmp_path_factory):
-    torch.set_num_threads(1)
-    directory = tmp_path_factory.mktemp('taught')
-    generate('train', 12, directory / 'train', 1)
-    generate('val', 4, directory / 'val', 1)
-    return directory
 
 
 @pytest.fixture(name='batch', scope='session')
@@ -50,24 +36,9 @@ def _batch(scenes):
 
 
 @pytest.fixture(name='write_config', scope='session')
-def _write_config(scenes):
+def _write_config(small_config):
     """Return what writes the shipped configuration, with small sizes, into a directory."""
-    def write(directory: Path, samples: int) -> Path:
-        config = yaml.safe_load(SHIPPED.read_text())
-        config['model']['init_args'].update(bundle=str(default_bundle_path()), **SMALL)
-        config['data']['init_args'].update(
-            bundle=str(default_bundle_path()), train=str(scenes / 'train'),
-            val=str(scenes / 'val'), cache=str(scenes / 'cache'), batch_size=4, pairs=8)
-        config['trainer'].update(default_root_dir=str(directory), log_every_n_steps=1,
-                                 enable_progress_bar=False, enable_model_summary=False)
-        config['budget'] = {'samples': samples}
-        config['write']['path'] = str(directory / 'rmlr.safetensors')
-        config['checkpoint'].update(dirpath=str(directory), every_n_train_steps=2)
-        directory.mkdir(parents=True, exist_ok=True)
-        path = directory / 'rmlr.yaml'
-        path.write_text(yaml.safe_dump(config))
-        return path
-    return write
+    return lambda directory, samples: small_config('rmlr', directory, samples, SMALL, {'pairs': 8})
 
 
 @pytest.fixture(name='bert', scope='session')

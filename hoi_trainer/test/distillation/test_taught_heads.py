@@ -26,7 +26,7 @@ from hoi_trainer.distillation.captured import captured
 from hoi_trainer.distillation.cell import measure_tokens, plain
 from hoi_trainer.distillation.module import RmlrModule, TaughtLainModule, Teaching
 from hoi_trainer.distillation.phrases import Phrases
-from hoi_trainer.export_synthetic import read_head
+from hoi_trainer.interaction.export import read_head
 from hoi_trainer.interaction.rows import prompt_rows
 from hoi_trainer.interaction.scores import network_scores, trained_network
 from hoi_trainer.training.weights import read_weights

@@ -12,47 +12,15 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Scenes and small but real training runs from the shipped YAML, for the tests beside this."""
+"""The shipped YAML of LAIN with small sizes, for the tests beside this."""
 
-from pathlib import Path
-
-from hoi_perception.runtime.bundle import default_bundle_path
-from hoi_trainer.synthetic import generate
 import pytest
-import torch
-import yaml
 
-SHIPPED = Path(__file__).resolve().parents[2] / 'configs/synthetic/lain.yaml'
-
-
-@pytest.fixture(name='scenes', scope='session')
-def _scenes(tmp_path_factory):
-    directory = tmp_path_factory.mktemp('scenes')
-    generate('train', 12, directory / 'train', 1)
-    generate('val', 4, directory / 'val', 1)
-    return directory
+SMALL = {'adapter_dim': 8, 'hidden': 16, 'context_queries': 2, 'dropout': True}
 
 
 @pytest.fixture(name='write_config')
-def _write_config(scenes):
+def _write_config(small_config):
     """Return what writes the shipped configuration, with small sizes, into a directory."""
-    torch.set_num_threads(1)
-
-    def write(directory: Path, samples: int) -> Path:
-        config = yaml.safe_load(SHIPPED.read_text())
-        config['model']['init_args'].update(
-            bundle=str(default_bundle_path()), adapter_dim=8, hidden=16, context_queries=2,
-            dropout=True)
-        config['data']['init_args'].update(
-            bundle=str(default_bundle_path()), train=str(scenes / 'train'),
-            val=str(scenes / 'val'), cache=str(scenes / 'cache'), batch_size=4, pairs=8)
-        config['trainer'].update(default_root_dir=str(directory), log_every_n_steps=1,
-                                 enable_progress_bar=False, enable_model_summary=False)
-        config['budget'] = {'samples': samples}
-        config['write']['path'] = str(directory / 'lain.safetensors')
-        config['checkpoint'].update(dirpath=str(directory), every_n_train_steps=2)
-        directory.mkdir(parents=True, exist_ok=True)
-        path = directory / 'lain.yaml'
-        path.write_text(yaml.safe_dump(config))
-        return path
-    return write
+    return lambda directory, samples: small_config('lain', directory, samples, SMALL,
+                                                   {'pairs': 8})

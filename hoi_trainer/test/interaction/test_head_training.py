@@ -102,7 +102,7 @@ def test_a_head_trains_on_photos_with_the_annotations_of_vcoco(write_config, tmp
 
 
 def test_a_head_goes_into_the_bundle_as_its_default(write_config, tmp_path):
-    from hoi_trainer.export_synthetic import read_head
+    from hoi_trainer.interaction.export import read_head
     path = write_config(tmp_path, 4)
     assert main(['fit', '-c', str(path)]) == 0
     spec, state = read_head(tmp_path / 'lain.safetensors')

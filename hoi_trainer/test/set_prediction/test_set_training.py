@@ -17,34 +17,28 @@
 import json
 from pathlib import Path
 
+from hoi_perception.networks.seg2hoi_instances import resolve
 from hoi_perception.networks.seg_trunk import SegTrunk
 from hoi_perception.runtime.bundle import Bundle, default_bundle_path
 from hoi_perception.runtime.detect_stage import DetectStage
 from hoi_perception.runtime.pipeline import HoiPipeline
 from hoi_trainer.cli import main
-from hoi_trainer.export_synthetic import read_head
+from hoi_trainer.interaction.export import read_head
 from hoi_trainer.interaction.sources import open_dataset
 from hoi_trainer.set_prediction.compare import directions, summary
 from hoi_trainer.set_prediction.data import SetSplit, verb_targets
+from hoi_trainer.set_prediction.evaluate import instance_triplets
 from hoi_trainer.set_prediction.module import Seg2HoiModule
 from hoi_trainer.set_prediction.targets import pair_targets
 from hoi_trainer.set_prediction.trunk_cache import placements_of
-from hoi_trainer.synthetic import generate
 import numpy as np
 import pytest
 import torch
 import yaml
 
-SHIPPED = Path(__file__).resolve().parents[2] / 'configs/synthetic/seg2hoi.yaml'
-
-
-@pytest.fixture(name='scenes', scope='module')
-def _scenes(tmp_path_factory):
-    torch.set_num_threads(1)
-    directory = tmp_path_factory.mktemp('scenes')
-    generate('train', 10, directory / 'train', 1)
-    generate('val', 4, directory / 'val', 1)
-    return directory
+GRID = Path(__file__).resolve().parents[2] / 'configs/synthetic/seg2hoi_grid.yaml'
+SMALL = {'layers': 2, 'width': 16, 'heads': 2, 'ffn': 16,
+         'points': {'points': 32, 'oversample': 3, 'uncertain': 0.75}}
 
 
 @pytest.fixture(name='split', scope='module')
@@ -53,54 +47,39 @@ def _split(scenes):
                     scenes / 'cache')
 
 
+@pytest.fixture(name='write_config', scope='session')
+def _write_config(small_config):
+    """Return what writes the shipped configuration, with small sizes, into a directory."""
+    return lambda directory: small_config('seg2hoi', directory, 8, SMALL, {}, every=1)
+
+
 @pytest.fixture(name='trained', scope='module')
-def _trained(scenes):
+def _trained(write_config, tmp_path_factory):
     """Return the directory of a short run of the shipped configuration with small sizes."""
-    directory = scenes / 'run'
-    assert main(['fit', '-c', str(_config(scenes, directory))]) == 0
+    directory = tmp_path_factory.mktemp('run')
+    assert main(['fit', '-c', str(write_config(directory))]) == 0
     return directory
-
-
-def _config(scenes, directory, samples=8, **model):
-    config = yaml.safe_load(SHIPPED.read_text())
-    config['model']['init_args'].update(bundle=str(default_bundle_path()), layers=2, width=16,
-                                        heads=2, ffn=16, **model)
-    config['model']['init_args']['points']['points'] = 32
-    config['data']['init_args'].update(
-        bundle=str(default_bundle_path()), train=str(scenes / 'train'), val=str(scenes / 'val'),
-        cache=str(scenes / 'cache'), batch_size=4)
-    config['trainer'].update(default_root_dir=str(directory), log_every_n_steps=1,
-                             enable_progress_bar=False, enable_model_summary=False)
-    config['budget'] = {'samples': samples}
-    config['write']['path'] = str(directory / 'seg2hoi.safetensors')
-    config['checkpoint'].update(dirpath=str(directory), every_n_train_steps=1)
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / 'seg2hoi.yaml'
-    path.write_text(yaml.safe_dump(config))
-    return path
 
 
 def _curve(directory):
     return (directory / 'curves.csv').read_text()
 
 
-def test_a_run_logs_terms_and_metrics_and_a_seed_repeats_it(scenes, trained):
-    again = _config(scenes, scenes / 'again')
-    assert main(['fit', '-c', str(again)]) == 0
+def test_a_run_logs_terms_and_metrics_and_a_seed_repeats_it(write_config, trained, tmp_path):
+    assert main(['fit', '-c', str(write_config(tmp_path))]) == 0
     curve = _curve(trained)
-    assert curve == _curve(scenes / 'again')
+    assert curve == _curve(tmp_path)
     assert all(name in curve for name in ('train/union_dice', 'val/map', 'val/map_boxes',
                                           'val/union_iou'))
 
 
-def test_an_interrupted_run_goes_on_to_the_same_end(scenes, trained):
-    directory = scenes / 'resumed'
-    path = str(_config(scenes, directory))
+def test_an_interrupted_run_goes_on_to_the_same_end(write_config, trained, tmp_path):
+    path = str(write_config(tmp_path))
     assert main(['fit', '-c', path, '--trainer.max_steps', '1']) == 0
-    (directory / 'seg2hoi.safetensors').unlink()
-    assert torch.load(directory / 'last.ckpt', weights_only=False)['global_step'] == 1
+    (tmp_path / 'seg2hoi.safetensors').unlink()
+    assert torch.load(tmp_path / 'last.ckpt', weights_only=False)['global_step'] == 1
     assert main(['fit', '-c', path]) == 0
-    first, second = (read_head(run / 'seg2hoi.safetensors')[1] for run in (trained, directory))
+    first, second = (read_head(run / 'seg2hoi.safetensors')[1] for run in (trained, tmp_path))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -119,6 +98,22 @@ def test_the_trunk_is_in_no_checkpoint_and_learns_nothing(scenes, trained, split
     sum(part.sum() for part in layers[-1]).backward()
     assert not batch.inputs.pixels.requires_grad
     assert all(torch.equal(*pair) for pair in zip(before, network.state_dict().values()))
+
+
+def test_the_detectors_scores_weigh_a_pair_by_their_exponents(split):
+    module = Seg2HoiModule(str(default_bundle_path()), layers=1, width=16, heads=2, ffn=16).eval()
+    batch = split.batch(torch.arange(12), torch.device('cpu'))
+    with torch.no_grad():
+        chosen, (last,) = module(batch)
+    human = module.network.config.human
+    plain = instance_triplets(batch, chosen, last, human)
+    weighed = instance_triplets(batch, chosen, last, human, (2.0, 0.5))
+    pairs = resolve(batch.inputs, chosen, last, human)
+    scores = batch.inputs.scores
+    expected = plain.prior * scores.gather(1, pairs.human) ** 2 * scores.gather(
+        1, pairs.object).sqrt()
+    assert (plain.prior > 0).any()
+    torch.testing.assert_close(weighed.prior, expected)
 
 
 @pytest.mark.parametrize('changes', [{'relation': False}, {'masks': False}, {'image': False},
@@ -188,9 +183,10 @@ def test_the_audit_counts_compares_and_draws(scenes, split, tmp_path, capsys):
     assert 'contact_band' in (tmp_path / 'audit/masks.md').read_text()
 
 
-def test_a_grid_trains_tests_keeps_what_is_done_and_says_what_follows(scenes, tmp_path, capsys):
-    training = _config(scenes, tmp_path / 'plain')
-    grid = yaml.safe_load((SHIPPED.parent / 'seg2hoi_grid.yaml').read_text())
+def test_a_grid_trains_tests_keeps_what_is_done_and_says_what_follows(
+        write_config, scenes, tmp_path, capsys):
+    training = write_config(tmp_path / 'plain')
+    grid = yaml.safe_load(GRID.read_text())
     grid.update(bundle=str(default_bundle_path()), data=str(scenes), cache=str(scenes / 'cache'),
                 runs=str(tmp_path / 'runs'), training=str(training), seeds=[0], samples=8,
                 batch_size=4, quadruplets=2, processes=1, output=str(tmp_path / 'heads.json'))
@@ -198,8 +194,6 @@ def test_a_grid_trains_tests_keeps_what_is_done_and_says_what_follows(scenes, tm
                         for name, entry in grid['variants'].items() if name == 'seg2hoi'}
     path = tmp_path / 'grid.yaml'
     path.write_text(yaml.safe_dump(grid))
-    if not (scenes / 'test').exists():
-        (scenes / 'test').symlink_to(scenes / 'val')
     (tmp_path / 'heads.json').write_text('{"heads": 1}')
     assert main(['compare-seg2hoi', str(path)]) == 0
     content = json.loads((tmp_path / 'heads.json').read_text())

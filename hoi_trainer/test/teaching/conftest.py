@@ -12,17 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A tiny vision LLM made from nothing, scenes, and the shipped YAML with small sizes."""
+"""A tiny vision LLM made from nothing, and the shipped YAML with small sizes."""
 
-from pathlib import Path
-
-from hoi_perception.runtime.bundle import default_bundle_path
-from hoi_trainer.synthetic import generate
 import pytest
 import torch
-import yaml
 
-SHIPPED = Path(__file__).resolve().parents[2] / 'configs/synthetic/cl_hoi.yaml'
 SMALL = {'heads': 2, 'content_layers': 1, 'translator': 16, 'translator_layers': 2,
          'context_queries': 4, 'bottleneck': 8, 'dropout': 0.0}
 
@@ -71,31 +65,8 @@ def _tiny_teacher(tmp_path_factory):
     return directory
 
 
-@pytest.fixture(name='scenes', scope='session')
-def _scenes(tmp_path_factory):
-    torch.set_num_threads(1)
-    directory = tmp_path_factory.mktemp('taught')
-    generate('train', 12, directory / 'train', 1)
-    generate('val', 4, directory / 'val', 1)
-    return directory
-
-
 @pytest.fixture(name='write_config', scope='session')
-def _write_config(scenes):
+def _write_config(small_config):
     """Return what writes the shipped configuration, with small sizes, into a directory."""
-    def write(directory: Path, samples: int) -> Path:
-        config = yaml.safe_load(SHIPPED.read_text())
-        config['model']['init_args'].update(bundle=str(default_bundle_path()), **SMALL)
-        config['data']['init_args'].update(
-            bundle=str(default_bundle_path()), train=str(scenes / 'train'),
-            val=str(scenes / 'val'), cache=str(scenes / 'cache'), batch_size=4, pairs=8)
-        config['trainer'].update(default_root_dir=str(directory), log_every_n_steps=1,
-                                 enable_progress_bar=False, enable_model_summary=False)
-        config['budget'] = {'samples': samples}
-        config['write']['path'] = str(directory / 'cl_hoi.safetensors')
-        config['checkpoint'].update(dirpath=str(directory), every_n_train_steps=2)
-        directory.mkdir(parents=True, exist_ok=True)
-        path = directory / 'cl_hoi.yaml'
-        path.write_text(yaml.safe_dump(config))
-        return path
-    return write
+    return lambda directory, samples: small_config('cl_hoi', directory, samples, SMALL,
+                                                   {'pairs': 8})

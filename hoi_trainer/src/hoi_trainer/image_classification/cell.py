@@ -45,7 +45,7 @@ from hoi_trainer.image_classification.transfer import (
 from hoi_trainer.interaction.rows import prompt_rows
 from hoi_trainer.interaction.scores import lain_logits, readout
 from hoi_trainer.training.command import run
-from hoi_trainer.training.grid import write_result
+from hoi_trainer.training.grid import fit_arguments, write_result
 import torch
 
 LAIN, TRAINING_FREE = 'lain', 'training_free'
@@ -98,7 +98,9 @@ def run_cell(cell: DefrCell, directory: Path) -> Dict[str, Any]:
     torch.set_num_threads(1)
     started = time.monotonic()
     if not cell.reference:
-        run(training_arguments(cell, directory))
+        run(fit_arguments(cell, directory / 'defr.safetensors', {
+            'model.init_args.seed': cell.seed, 'data.init_args.val': cell.val,
+            'trainer.limit_val_batches': 0, 'trainer.devices': 1}))
     trained_at = time.monotonic()
     bundle = Bundle.open(cell.bundle)
     result: Dict[str, Any] = {'cell': asdict(cell), 'model': bundle.model_id}
@@ -158,24 +160,6 @@ def reference_score(name: str, bundle: Bundle) -> Score:
         return readout(trunk, float(clip.logit_scale.exp()), rows)
     network = load_head(bundle, LAIN, trunk).network
     return lambda batch: lain_logits(network, batch, rows).sigmoid()
-
-
-def training_arguments(cell: DefrCell, directory: Path) -> list:
-    """Return the arguments of `hoi-trainer fit` for a cell."""
-    values = {
-        'config': cell.training, 'seed_everything': cell.seed,
-        'model.init_args.bundle': cell.bundle, 'model.init_args.seed': cell.seed,
-        'data.init_args.bundle': cell.bundle, 'data.init_args.train': cell.train,
-        'data.init_args.val': cell.val, 'data.init_args.cache': cell.cache,
-        'data.init_args.seed': cell.seed, 'data.init_args.batch_size': cell.batch_size,
-        'data.init_args.limit': cell.limit or 'null', 'budget.samples': cell.samples,
-        'trainer.limit_val_batches': 0, 'trainer.devices': 1,
-        'trainer.enable_progress_bar': 'false', 'trainer.default_root_dir': directory,
-        'checkpoint.dirpath': directory, 'write.path': directory / 'defr.safetensors'}
-    values.update({f'model.init_args.{name}': json.dumps(value)
-                   for name, value in cell.settings.items()})
-    return ['fit', *(word for name, value in values.items()
-                     for word in (f'--{name}', str(value)))]
 
 
 def main(settings: str, directory: str) -> None:

@@ -34,7 +34,7 @@ from hoi_trainer.interaction.rows import prompt_rows
 from hoi_trainer.interaction.scores import readout, trained_scores
 from hoi_trainer.interaction.sources import open_dataset, open_split
 from hoi_trainer.training.command import run
-from hoi_trainer.training.grid import write_result
+from hoi_trainer.training.grid import fit_arguments, write_result
 import torch
 
 TRAINING_FREE = 'defr_training_free'
@@ -77,7 +77,10 @@ def run_cell(cell: Cell, directory: Path) -> Dict[str, Any]:
     torch.set_num_threads(1)
     started = time.monotonic()
     if cell.module:
-        run(_arguments(cell, directory))
+        run(fit_arguments(cell, directory / 'head.safetensors', {
+            'model.class_path': cell.module, 'data.init_args.val': cell.test,
+            'data.init_args.zero_shot': cell.split, 'data.init_args.pictures': cell.pictures,
+            'trainer.limit_val_batches': 0}))
     trained = time.monotonic()
     bundle = Bundle.open(cell.bundle)
     clip, trunk = load_clip(bundle, torch.device('cpu'))
@@ -94,24 +97,6 @@ def run_cell(cell: Cell, directory: Path) -> Dict[str, Any]:
             'train_seconds': round(trained - started, 1),
             'test_seconds': round(time.monotonic() - trained, 1),
             'reports': {str(exponent): asdict(report) for exponent, report in reports.items()}}
-
-
-def _arguments(cell: Cell, directory: Path) -> list:
-    values = {
-        'config': cell.training, 'seed_everything': cell.seed,
-        'model.class_path': cell.module, 'model.init_args.bundle': cell.bundle,
-        'data.init_args.bundle': cell.bundle, 'data.init_args.train': cell.train,
-        'data.init_args.val': cell.test, 'data.init_args.cache': cell.cache,
-        'data.init_args.zero_shot': cell.split, 'data.init_args.seed': cell.seed,
-        'data.init_args.batch_size': cell.batch_size, 'data.init_args.limit': cell.limit or 'null',
-        'data.init_args.pictures': str(cell.pictures).lower(),
-        'budget.samples': cell.samples, 'trainer.limit_val_batches': 0,
-        'trainer.enable_progress_bar': 'false', 'trainer.default_root_dir': directory,
-        'checkpoint.dirpath': directory, 'write.path': directory / 'head.safetensors'}
-    values.update({f'model.init_args.{name}': json.dumps(value)
-                   for name, value in cell.settings.items()})
-    return ['fit', *(word for name, value in values.items()
-                     for word in (f'--{name}', str(value)))]
 
 
 def main(settings: str, directory: str) -> None:

@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from typing import Callable, Dict, List, Optional, Sequence
 
 from hoi_perception.evaluation.datasets.names import HoiNames
-from hoi_perception.evaluation.hico_det import evaluate, HICO_OFFICIAL
+from hoi_perception.evaluation.hico_det import evaluate, HICO_OFFICIAL, judge
+from hoi_perception.evaluation.judged import Judged
 from hoi_perception.evaluation.pairs import BoxPairs
 from hoi_perception.runtime.bundle import Bundle
 from hoi_trainer.datasets.records import HoiDataset
@@ -110,6 +111,12 @@ class HeadEvaluation:
             len(dataset) if images is None else len(images),
             {f'{names.verbs[verb]} {names.objects[thing]}': float(result.ap[i])
              for i, (verb, thing) in enumerate(names.combinations) if present[i]})
+
+    def judged(self) -> Judged:
+        """Return every triplet with whether it is right; of the whole split."""
+        dataset = self.split.dataset
+        return judge(HICO_OFFICIAL, BoxPairs.concatenate(self._found), annotated_pairs(dataset),
+                     len(dataset.names.combinations), len(dataset))
 
 
 def class_of_rows(names: HoiNames, bundle: Bundle, rows: PromptRows) -> Tensor:

@@ -26,10 +26,10 @@ import tempfile
 import time
 from typing import Any, Dict, List
 
-from hoi_perception.networks.seg2hoi import mask_logits, Seg2Hoi, Seg2HoiConfig
+from hoi_perception.networks.seg2hoi import mask_logits
 from hoi_perception.runtime.bundle import Bundle, write_bundle
 from hoi_perception.runtime.loading import load_clip
-from hoi_trainer.export_synthetic import read_head
+from hoi_trainer.interaction.export import read_head
 from hoi_trainer.interaction.rows import prompt_rows
 from hoi_trainer.interaction.sources import open_dataset, open_split
 from hoi_trainer.set_prediction.data import SetSplit, verb_targets
@@ -37,6 +37,7 @@ from hoi_trainer.set_prediction.evaluate import (
     box_triplets,
     instance_triplets,
     mean_or_zero,
+    read_set_head,
     SetEvaluation,
     union_overlap,
 )
@@ -44,8 +45,7 @@ from hoi_trainer.set_prediction.matcher import assign, matching_cost
 from hoi_trainer.set_prediction.module import random_rows
 from hoi_trainer.set_prediction.quadruplets import evaluate_quadruplets
 from hoi_trainer.training.command import run
-from hoi_trainer.training.grid import write_result
-from hoi_trainer.training.weights import read_weights
+from hoi_trainer.training.grid import fit_arguments, write_result
 import torch
 from torch import Tensor
 
@@ -86,9 +86,11 @@ def run_cell(cell: SetCell, directory: Path) -> Dict[str, Any]:
     """Train and return the result on the test split."""
     torch.set_num_threads(1)
     started = time.monotonic()
-    run(_arguments(cell, directory))
-    trained = time.monotonic()
     weights = directory / 'head.safetensors'
+    run(fit_arguments(cell, weights, {
+        'data.init_args.val': cell.test, 'data.init_args.zero_shot': cell.split,
+        'trainer.limit_val_batches': 0}))
+    trained = time.monotonic()
     result = {'cell': asdict(cell), **test_head(cell, weights)}
     if cell.quadruplets:
         result['quadruplets'] = _quadruplets(cell, weights)
@@ -100,9 +102,7 @@ def run_cell(cell: SetCell, directory: Path) -> Dict[str, Any]:
 def test_head(cell: SetCell, weights: Path) -> Dict[str, Any]:
     """Return reports by instances and by boxes, and the fit of union masks to pseudo-labels."""
     bundle = Bundle.open(cell.bundle)
-    config, state = read_weights(weights)
-    network = Seg2Hoi(Seg2HoiConfig.from_mapping(config['config'])).eval()
-    network.load_state_dict(state)
+    network = read_set_head(weights)
     rows = prompt_rows(load_clip(bundle, torch.device('cpu'))[0], bundle)
     rows = random_rows(rows) if cell.settings.get('text') == 'random' else rows
     dataset = open_dataset(Path(cell.test))
@@ -138,23 +138,6 @@ def _quadruplets(cell: SetCell, weights: Path) -> Dict[str, Any]:
             update={'heads': {'seg2hoi': spec}}), {**shared, 'heads/seg2hoi.safetensors': state})
         return evaluate_quadruplets(made.path, Path(cell.test), limit=cell.quadruplets,
                                     device='cpu')
-
-
-def _arguments(cell: SetCell, directory: Path) -> list:
-    values = {
-        'config': cell.training, 'seed_everything': cell.seed,
-        'model.init_args.bundle': cell.bundle, 'data.init_args.bundle': cell.bundle,
-        'data.init_args.train': cell.train, 'data.init_args.val': cell.test,
-        'data.init_args.cache': cell.cache, 'data.init_args.zero_shot': cell.split,
-        'data.init_args.seed': cell.seed, 'data.init_args.batch_size': cell.batch_size,
-        'data.init_args.limit': cell.limit or 'null', 'budget.samples': cell.samples,
-        'trainer.limit_val_batches': 0, 'trainer.enable_progress_bar': 'false',
-        'trainer.default_root_dir': directory, 'checkpoint.dirpath': directory,
-        'write.path': directory / 'head.safetensors'}
-    values.update({f'model.init_args.{name}': json.dumps(value) if not isinstance(value, str)
-                   else value for name, value in cell.settings.items()})
-    return ['fit', *(word for name, value in values.items()
-                     for word in (f'--{name}', str(value)))]
 
 
 def main(settings: str, directory: str) -> None:

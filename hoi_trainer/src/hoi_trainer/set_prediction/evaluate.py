@@ -20,11 +20,12 @@ Triplets of the set prediction by HICO-DET's rules, from cached trunk outputs.
 image, triplet suppression.
 """
 
-from typing import List, NamedTuple, Optional
+from pathlib import Path
+from typing import List, NamedTuple, Optional, Tuple
 
-from hoi_perception.core.scoring import top_triplets
+from hoi_perception.core.scoring import detector_prior, ScoringRule, top_triplets
 from hoi_perception.evaluation.pairs import BoxPairs
-from hoi_perception.networks.seg2hoi import Relations, rows_of, Selected
+from hoi_perception.networks.seg2hoi import Relations, rows_of, Seg2Hoi, Seg2HoiConfig, Selected
 from hoi_perception.networks.seg2hoi_instances import object_labels, resolve
 from hoi_perception.networks.seg2hoi_layers import corners
 from hoi_perception.runtime.bundle import Bundle
@@ -34,6 +35,7 @@ from hoi_trainer.set_prediction.data import SetBatch, SetSplit
 from hoi_trainer.set_prediction.matcher import canonical
 from hoi_trainer.set_prediction.pseudo_masks import inside_boxes
 from hoi_trainer.set_prediction.triplet_nms import triplet_nms
+from hoi_trainer.training.weights import read_weights
 import numpy as np
 import torch
 from torch import Tensor
@@ -44,7 +46,7 @@ class TripletTable(NamedTuple):
     Q candidate pairs of each of B images.
 
     humans, objects: (B, Q, 4) xyxy, 0..1 of the trunk's image. labels: (B, Q) class of the object.
-    prior: (B, Q) probability of both classes, 0 = no pair.
+    prior: (B, Q) probability of both classes, weighed by the detector's scores; 0 = no pair.
     """
 
     humans: Tensor
@@ -53,13 +55,28 @@ class TripletTable(NamedTuple):
     prior: Tensor
 
 
-def instance_triplets(batch: SetBatch, chosen: Selected, relations: Relations,
-                      human: int) -> TripletTable:
-    """Return the pairs of the trunk's instances that the relations stand for."""
+def read_set_head(weights: Path) -> Seg2Hoi:
+    """Return the head that `hoi-trainer fit` wrote, in evaluation mode."""
+    config, state = read_weights(weights)
+    network = Seg2Hoi(Seg2HoiConfig.from_mapping(config['config'])).eval()
+    network.load_state_dict(state)
+    return network
+
+
+def instance_triplets(batch: SetBatch, chosen: Selected, relations: Relations, human: int,
+                      exponents: Tuple[float, float] = (0.0, 0.0)) -> TripletTable:
+    """
+    Return the pairs of the trunk's instances that the relations stand for.
+
+    exponents: of the detector's scores of human and object, as in `RelationModule`.
+    """
     pairs = resolve(batch.inputs, chosen, relations, human)
+    seen = detector_prior(rows_of(batch.inputs.scores, pairs.human),
+                          rows_of(batch.inputs.scores, pairs.object),
+                          ScoringRule(False, 1.0, *exponents))
     return TripletTable(rows_of(batch.inputs.boxes, pairs.human),
                         rows_of(batch.inputs.boxes, pairs.object),
-                        object_labels(batch.inputs, pairs), pairs.prior)
+                        object_labels(batch.inputs, pairs), pairs.prior * seen)
 
 
 def box_triplets(batch: SetBatch, chosen: Selected, relations: Relations,

@@ -15,21 +15,17 @@
 """A bundle for the verbs that a teacher used: detector and CLIP of another one, a taught head."""
 
 from collections import Counter
-import math
 from pathlib import Path
 from typing import Dict, List, Set
 
 from hoi_perception.core.errors import HoiError
 from hoi_perception.core.vocabulary import MAX_VERBS, same_name
-from hoi_perception.runtime.bundle import Bundle, HeadSpec, VerbSpec, write_bundle
-from hoi_trainer.teaching.module import LARGEST_SCALE
+from hoi_perception.runtime.bundle import Bundle, VerbSpec, write_bundle
+from hoi_trainer.interaction.export import read_head
 from hoi_trainer.teaching.records import read_records, TeacherRecord
 from hoi_trainer.teaching.words import gerund
-from hoi_trainer.training.weights import read_weights
 
 HEAD = 'cl_hoi'
-EXPONENT = 1.0
-"""Of the detector's scores, as in training."""
 
 
 def export_taught(base: Path, weights: Path, labels: Path, directory: Path,
@@ -42,10 +38,10 @@ def export_taught(base: Path, weights: Path, labels: Path, directory: Path,
     ones are left out. Raises `HoiError` where nothing remains.
     """
     bundle = Bundle.open(base)
-    config, state = read_weights(weights)
-    if config.get('kind') != HEAD:
-        raise HoiError(f'{weights} holds {config.get("kind")!r}, expected a head that was trained '
-                       'with configs/synthetic/cl_hoi.yaml or alike.')
+    head, state = read_head(weights)
+    if head.kind != HEAD:
+        raise HoiError(f'{weights} holds {head.kind!r}, expected a head that was trained with '
+                       'configs/synthetic/cl_hoi.yaml or alike.')
     verbs = heard_verbs(read_records(labels)[1], bundle.spec.vocabulary.objects, least)
     if not verbs:
         raise HoiError(f'{labels} has no verb that was said {least} times with an object that the '
@@ -55,10 +51,7 @@ def export_taught(base: Path, weights: Path, labels: Path, directory: Path,
         'provenance': f'{bundle.spec.provenance} Head {HEAD}: learnt from words about images '
                       f'without annotation ({labels.name}).',
         'vocabulary': bundle.spec.vocabulary.model_copy(update={'verbs': tuple(verbs)}),
-        'heads': {HEAD: HeadSpec(
-            kind=HEAD, config=config['config'], activation='sigmoid',
-            temperature=min(math.exp(float(state['logit_scale'])), LARGEST_SCALE),
-            human_exponent=EXPONENT, object_exponent=EXPONENT)}})
+        'heads': {HEAD: head}})
     files = {name: bundle.tensors(name) for name in ('detector.safetensors', 'clip.safetensors')}
     files[f'heads/{HEAD}.safetensors'] = state
     return write_bundle(directory, spec, {

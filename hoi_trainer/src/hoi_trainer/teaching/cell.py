@@ -34,7 +34,7 @@ from hoi_trainer.interaction.scores import trained_scores
 from hoi_trainer.interaction.sources import open_dataset
 from hoi_trainer.teaching.data_module import open_taught_split
 from hoi_trainer.training.command import run
-from hoi_trainer.training.grid import write_result
+from hoi_trainer.training.grid import fit_arguments, write_result
 import torch
 
 MODULE = 'hoi_trainer.teaching.module.ClHoiModule'
@@ -76,7 +76,9 @@ def run_cell(cell: TaughtCell, directory: Path) -> Dict[str, Any]:
     """Train and return the result of the test split."""
     torch.set_num_threads(1)
     started = time.monotonic()
-    run(_arguments(cell, directory))
+    run(fit_arguments(cell, directory / 'head.safetensors', {
+        'data.init_args.val': 'null', 'data.init_args.teacher': cell.teacher,
+        'data.init_args.exact_boxes': cell.exact_boxes}))
     trained = time.monotonic()
     bundle, dataset = Bundle.open(cell.bundle), open_dataset(Path(cell.test))
     clip, trunk = load_clip(bundle, torch.device('cpu'))
@@ -89,24 +91,6 @@ def run_cell(cell: TaughtCell, directory: Path) -> Dict[str, Any]:
             'train_seconds': round(trained - started, 1),
             'test_seconds': round(time.monotonic() - trained, 1),
             'reports': {str(exponent): asdict(report) for exponent, report in reports.items()}}
-
-
-def _arguments(cell: TaughtCell, directory: Path) -> list:
-    values = {
-        'config': cell.training, 'seed_everything': cell.seed,
-        'model.init_args.bundle': cell.bundle, 'data.init_args.bundle': cell.bundle,
-        'data.init_args.train': cell.train, 'data.init_args.val': 'null',
-        'data.init_args.cache': cell.cache, 'data.init_args.seed': cell.seed,
-        'data.init_args.teacher': json.dumps(cell.teacher),
-        'data.init_args.exact_boxes': str(cell.exact_boxes).lower(),
-        'data.init_args.batch_size': cell.batch_size, 'data.init_args.limit': cell.limit or 'null',
-        'budget.samples': cell.samples, 'trainer.enable_progress_bar': 'false',
-        'trainer.default_root_dir': directory, 'checkpoint.dirpath': directory,
-        'write.path': directory / 'head.safetensors'}
-    values.update({f'model.init_args.{name}': json.dumps(value)
-                   for name, value in cell.settings.items()})
-    return ['fit', *(word for name, value in values.items()
-                     for word in (f'--{name}', str(value)))]
 
 
 def main(settings: str, directory: str) -> None:

@@ -37,6 +37,26 @@ import yaml
 Plan = TypeVar('Plan')
 
 
+def fit_arguments(cell: Any, weights: Path, more: Mapping[str, Any]) -> List[str]:
+    """
+    Return the arguments of `hoi-trainer fit` for a cell; everything else goes beside its weights.
+
+    cell: with the fields training (YAML), bundle, train, cache, seed, batch_size, limit (0 = all),
+    samples and settings (arguments of the model). more: other options by their dotted names.
+    """
+    values = {
+        'config': cell.training, 'seed_everything': cell.seed, **more,
+        'model.init_args.bundle': cell.bundle, 'data.init_args.bundle': cell.bundle,
+        'data.init_args.train': cell.train, 'data.init_args.cache': cell.cache,
+        'data.init_args.seed': cell.seed, 'data.init_args.batch_size': cell.batch_size,
+        'data.init_args.limit': cell.limit or 'null', 'budget.samples': cell.samples,
+        'trainer.enable_progress_bar': 'false', 'trainer.default_root_dir': weights.parent,
+        'checkpoint.dirpath': weights.parent, 'write.path': weights,
+        **{f'model.init_args.{name}': value for name, value in cell.settings.items()}}
+    return ['fit', *(word for name, value in values.items() for word in (
+        f'--{name}', str(value) if isinstance(value, (str, Path)) else json.dumps(value)))]
+
+
 def finished(settings: Mapping[str, Any], directory: Path) -> Optional[dict]:
     """Return a finished result of exactly these settings."""
     path = directory / 'result.json'

@@ -51,6 +51,17 @@ def write_weights(network: nn.Module, config: dict, path: Path) -> None:
     safetensors.torch.save_file(state, path, metadata={'config': json.dumps(config)})
 
 
+def update_config(path: Path, **changes: object) -> None:
+    """Change parts of the configuration in a file of `write_weights`; weights stay as they are."""
+    with safetensors.safe_open(path, framework='pt') as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}
+        config = json.loads(file.metadata()['config'])
+    work = path.with_suffix('.new')
+    safetensors.torch.save_file(state, work,
+                                metadata={'config': json.dumps({**config, **changes})})
+    work.replace(path)
+
+
 def read_weights(path: Path) -> Tuple[dict, Dict[str, Tensor]]:
     """
     Return (configuration, state in single precision) from what `write_weights` wrote.
