@@ -170,7 +170,7 @@ def main(arguments=None) -> dict:
     events, took = {}, []
     for stamp, found, true, number in zip(stamps, scenes, truth, numbers):
         begun = time.perf_counter()
-        moment = timeline.update(found, stamp, *rule(Settings(), pipeline.bundle.spec.thresholds))
+        moment = timeline.update(found, stamp, *rule(Settings(), pipeline.thresholds))
         took.append(1e3 * (time.perf_counter() - begun))
         identities.add(number, moment.scene, true)
         for event in moment.events:

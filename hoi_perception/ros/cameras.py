@@ -19,6 +19,7 @@ import time
 from typing import Any, Callable, List, NamedTuple, Optional, Tuple
 
 from hoi_msgs.msg import HoiDetections, HoiEvent, HoiMasks, Instances, StageLatencies
+from hoi_perception.core.scene import Instances as Boxes
 from hoi_perception.core.scene import Scene
 from hoi_perception.ros import qos
 from hoi_perception.ros.depth import DepthTopics
@@ -30,6 +31,7 @@ from hoi_perception.ros.statistics import CameraStatistics, Explainer
 from hoi_perception.ros.troubles import incompatible_listener, incompatible_publisher
 from hoi_perception.runtime.events import Timeline
 from hoi_perception.runtime.following import stamp_fault
+import numpy as np
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -53,12 +55,18 @@ class Arrival:
 
 
 class Seen(NamedTuple):
-    """A published scene with the header of its image; arrived: by the monotonic clock."""
+    """
+    A published scene with the header of its image; arrived: by the monotonic clock.
+
+    rgb: (H, W, 3) uint8, the image itself. boxes: those it was given by another detector.
+    """
 
     scene: Scene
     header: Header
     frame_seq: int
     arrived: float
+    rgb: np.ndarray
+    boxes: Optional[Boxes]
 
 
 class Camera:

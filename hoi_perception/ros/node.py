@@ -95,7 +95,7 @@ class HoiNode(LoadingNode):
             self._changer.request(settings.verbs, settings.template)  # set while it loaded
         self._set_verbs = self.create_service(
             SetVerbs, '~/set_verbs', self._on_set_verbs, callback_group=self._waiting)
-        self._query = QueryService(self)
+        self._query = QueryService(self, self._waiting, lambda: self._worker)
         names = () if settings.cameras == ('',) else settings.cameras
         self.cameras = [Camera(self, name, settings, self._explainer) for name in names or ('',)]
         self._health.cameras_changed()

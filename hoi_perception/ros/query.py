@@ -12,36 +12,49 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The service `~/query`: who does what, asked by point, box or phrase about the newest frame."""
+"""
+The service `~/query`: who does what, asked by point, box or phrase about the newest frame.
+
+Answered from the published scene. What is not in it, because it was not confident enough, the head
+is asked for in the worker's thread, on the picture of that scene.
+"""
 
 import time
-from typing import Any
+from typing import Any, Callable
 
 from hoi_msgs.srv import Query
 from hoi_perception.core.errors import HoiError
 from hoi_perception.ros import conversion
-from hoi_perception.ros.cameras import Camera
+from hoi_perception.ros.cameras import Camera, Seen
 from hoi_perception.ros.events import rule
+from hoi_perception.ros.waiting import until
+from rclpy.callback_groups import CallbackGroup
 
 _OLD_S = 1.0
 """The answer says how old its frame is from here on."""
 
 
 class QueryService:
-    """The service, from configure to cleanup of a `HoiNode`."""
+    """
+    The service, from configure to cleanup of a `HoiNode`.
 
-    def __init__(self, node: Any) -> None:
-        self._node = node
-        self._service = node.create_service(Query, '~/query', self._on_query)
+    waiting: group of callbacks that may wait. worker: returns the `FrameWorker`, None while there
+    is none.
+    """
+
+    def __init__(self, node: Any, waiting: CallbackGroup, worker: Callable[[], Any]) -> None:
+        self._node, self._worker = node, worker
+        self._service = node.create_service(Query, '~/query', self._on_query,
+                                            callback_group=waiting)
 
     def destroy(self) -> None:
         """Remove the service."""
         self._node.destroy_service(self._service)
 
-    def _on_query(self, request: Query.Request, response: Query.Response) -> Query.Response:
+    async def _on_query(self, request: Query.Request,
+                        response: Query.Response) -> Query.Response:
         try:
-            camera = self._camera(request.camera)
-            self._ask(camera, request, response)
+            await self._ask(self._camera(request.camera), request, response)
         except HoiError as error:
             response.message = str(error)
         return response
@@ -57,29 +70,47 @@ class QueryService:
         raise HoiError(f'there is no camera {name[:64]!r}: ' + (
             f'name one of {known}.' if known else 'leave it empty for the only one.'))
 
-    def _ask(self, camera: Camera, request: Query.Request, response: Query.Response) -> None:
+    async def _ask(self, camera: Camera, request: Query.Request,
+                   response: Query.Response) -> None:
         # Here, because it needs the text code and with it PyTorch, which a node that is only
         # asked for its parameters does not wait for.
-        from hoi_perception.runtime.query import ask_box, ask_phrase, ask_point
+        from hoi_perception.runtime.query import ask, is_seen
         if self._node.state != 'active':
             raise HoiError(f'the node is {self._node.state} and sees nothing: activate it.')
         if camera.newest is None:
             raise HoiError(f'no frame of {camera.image_topic} has been computed since the node '
                            'was activated.')
-        scene, header, frame_seq, arrived = camera.newest
-        least = rule(self._node.settings,
-                     self._node.pipeline.bundle.spec.thresholds).hysteresis.on
-        if request.kind == Query.Request.POINT:
-            answer = ask_point(scene, request.x1, request.y1, least)
-        elif request.kind == Query.Request.BOX:
-            answer = ask_box(scene, (request.x1, request.y1, request.x2, request.y2), least)
-        elif request.kind == Query.Request.PHRASE:
-            answer = ask_phrase(scene, request.phrase, least)
-        else:
-            raise HoiError(f'kind {request.kind} is unknown: expected POINT (0), BOX (1) or '
-                           'PHRASE (2).')
-        age = time.monotonic() - arrived
+        newest, worker = camera.newest, self._worker()
+        least = rule(self._node.settings, self._node.pipeline.thresholds).hysteresis.on
+        prompt = _prompt(request)
+        answer = ask(newest.scene, prompt, least)
+        if worker is not None and not is_seen(newest.scene, prompt):
+            answer = await _computed(worker, newest, prompt, least)
+        age = time.monotonic() - newest.arrived
         response.success = True
         response.message = answer.words if age < _OLD_S else (
             f'{answer.words} (seen {age:.1f} s ago)')
-        response.detections = conversion.detections(answer.scene, header, frame_seq)
+        response.detections = conversion.detections(answer.scene, newest.header,
+                                                    newest.frame_seq)
+
+
+def _prompt(request: Query.Request) -> Any:
+    """Return the `runtime.query.Prompt` of a request."""
+    if request.kind == Query.Request.POINT:
+        return request.x1, request.y1
+    if request.kind == Query.Request.BOX:
+        return request.x1, request.y1, request.x2, request.y2
+    if request.kind == Query.Request.PHRASE:
+        return request.phrase
+    raise HoiError(f'kind {request.kind} is unknown: expected POINT (0), BOX (1) or PHRASE (2).')
+
+
+async def _computed(worker: Any, newest: Seen, prompt: Any, least: float) -> Any:
+    """Return what the head answers on the newest picture; raises `HoiError`."""
+    from hoi_perception.ros.questions import Question, Reply
+    reply = Reply()
+    worker.ask(Question(newest.rgb, newest.boxes, newest.scene, prompt, least, reply))
+    await until(lambda: reply.result is not None)
+    if isinstance(reply.result, HoiError):
+        raise reply.result
+    return reply.result

@@ -30,6 +30,7 @@ from hoi_perception.ros.mailbox import Mailbox
 from hoi_perception.ros.markers import markers
 from hoi_perception.ros.pacing import age_s, FUTURE_S
 from hoi_perception.ros.parameters import Settings
+from hoi_perception.ros.questions import Question, Questions
 from hoi_perception.ros.troubles import in_the_future, too_old
 from hoi_perception.ros.verbs import VerbChanger
 from hoi_perception.runtime.device_faults import device_failed, free_cache, out_of_memory
@@ -67,7 +68,8 @@ class FrameWorker:
         self._settings, self._clock_s, self._on_failure = settings, clock_s, on_failure
         self.lost = ''
         self._device_failures, self._cache_freed = 0, False
-        self._mailbox = Mailbox(len(cameras))
+        # The last slot says that questions wait; they take turns with the cameras.
+        self._mailbox, self._questions = Mailbox(len(cameras) + 1), Questions()
         self._stopping = threading.Event()
         # Held while publishing: after `stop` has had it, nothing is published any more.
         self._publishing = threading.Lock()
@@ -84,12 +86,18 @@ class FrameWorker:
         for camera in self._cameras:
             camera.stop()
         self._stopping.set()
-        for index in self._mailbox.close():
-            self._cameras[index].statistics.dropped('deactivated')
+        self._questions.close('the node was deactivated before the question was answered.')
+        for camera in (self._cameras[i] for i in self._mailbox.close() if i < len(self._cameras)):
+            camera.statistics.dropped('deactivated')
         with self._publishing:
             pass
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
+
+    def ask(self, question: Question) -> None:
+        """Have a question answered between two frames."""
+        self._questions.put(question)
+        self._mailbox.put(len(self._cameras), self._questions)
 
     def _accept(self, index: int, arrival: Arrival) -> None:
         if self._mailbox.put(index, arrival):
@@ -100,10 +108,14 @@ class FrameWorker:
             taken = self._mailbox.take_some(self._settings().batch)
             if not taken:
                 return
-            jobs = [job for number, arrival in taken
+            arrived = [(number, item) for number, item in taken if number < len(self._cameras)]
+            jobs = [job for number, arrival in arrived
                     if (job := self._guarded(self._cameras[number], arrival, self._prepare))]
             if jobs:
                 self._compute(jobs)
+            if len(arrived) < len(taken) and self._questions.answer_next(self._pipeline):
+                self._mailbox.put(len(self._cameras), self._questions)
+        self._questions.close(self.lost or 'the node was deactivated.')
 
     def _guarded(self, camera: Camera, arrival: Arrival,
                  call: Callable[[Camera, Arrival], Optional[_Job]]) -> Optional[_Job]:
@@ -182,7 +194,7 @@ class FrameWorker:
         settings, header = self._settings(), arrival.message.header
         computed = time.perf_counter()
         scene, events = follow(camera, result.scene, header, arrival.frame_seq, settings,
-                               self._pipeline.bundle.spec.thresholds)
+                               self._pipeline.thresholds)
         followed = time.perf_counter()
         scene = self._place(camera, settings, header, scene)
         placed = time.perf_counter()
@@ -194,7 +206,8 @@ class FrameWorker:
             if self._stopping.is_set():
                 camera.statistics.dropped('deactivated')
                 return
-            camera.newest = Seen(scene, header, arrival.frame_seq, arrival.arrived)
+            camera.newest = Seen(scene, header, arrival.frame_seq, arrival.arrived, job.rgb,
+                                 job.boxes)
             camera.detections.publish(detections)
             if masks is not None:
                 camera.masks.publish(masks)

@@ -48,6 +48,15 @@ def running(bundle, tmp_path_factory):
     started.close()
 
 
+@pytest.fixture
+def bench():
+    """Cameras in this process and a peer; see `camera_bench.Bench`."""
+    from camera_bench import Bench
+    made = Bench()
+    yield made
+    made.close()
+
+
 @pytest.fixture(scope='module')
 def open_graph(bundle, tmp_path_factory):
     """Return what opens a graph for the tests of a module, to start nodes of its own kind in."""
