@@ -75,7 +75,7 @@ class EngineMaker:
 
     def build(self, graph: Graph, backend: Backend, precision: str) -> StoredEngine:
         """Build one engine, or take it from the store; see `build.build_engine`."""
-        limits = self._bundle.spec.thresholds
+        limits = self._bundle.spec.thresholds_of(self._head)
         recipe = BundleGraph(self._bundle.path.resolve(), self._head, str(self._device),
                              self._batch, graph.name, graph.bucket)
         rules = Rules(limits.instance, limits.triplet, limits.nms_iou)
