@@ -54,7 +54,8 @@ def configurations() -> Dict[str, Any]:
     path = resource_path(FILE)
     if path is None:
         raise HoiError(f'{FILE} is not installed: reinstall hoi_perception.')
-    return yaml.safe_load(path.read_text(encoding='utf-8'))
+    listed: Dict[str, Any] = yaml.safe_load(path.read_text(encoding='utf-8'))
+    return listed
 
 
 def configuration_names() -> Tuple[str, ...]:

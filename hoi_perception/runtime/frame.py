@@ -76,8 +76,11 @@ class Answer(NamedTuple):
     def about(self, instance: int, count: int) -> 'Answer':
         """Return the best `count` triplets that an instance of the frame takes part in."""
         rows = np.flatnonzero((self.human == instance) | (self.object == instance))[:count]
-        return Answer(*(None if part is None else part[rows] if isinstance(part, np.ndarray)
-                        else part[torch.from_numpy(rows).to(part.device)] for part in self))
+        union, intersection = (
+            None if part is None else part[torch.from_numpy(rows).to(part.device)]
+            for part in (self.union, self.intersection))
+        return Answer(self.human[rows], self.object[rows], self.verb[rows], self.scores[rows],
+                      union, intersection)
 
 
 class Clock:

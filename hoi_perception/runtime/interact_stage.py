@@ -114,7 +114,8 @@ class InteractModule(nn.Module):
 
     def features(self, images: Tensor, x: InteractInputs) -> Tensor:
         """Return the (B, P, D) pair features of (B, 3, S, S) normalised images."""
-        return self.head(images, x.batch, x.object_embeddings)
+        features: Tensor = self.head(images, x.batch, x.object_embeddings)
+        return features
 
     def rank(self, features: Tensor, x: InteractInputs) -> Ranked:
         """Return the best (pair, phrase) entries of every image."""

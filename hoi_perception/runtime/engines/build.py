@@ -174,7 +174,7 @@ def _exit(code: int) -> str:
 
 def _summary(facts: Mapping[str, Any]) -> str:
     if facts['refused']:
-        return facts['refused']
+        return str(facts['refused'])
     latency, parity = facts['latency_ms'], facts['parity']
     return (f'built in {facts["build_seconds"]:.0f} s; {latency["engine"]:.2f} ms, eager '
             f'{latency["eager"]:.2f} ms; {parity["decisions"]} decisions as eager '
@@ -265,7 +265,7 @@ def examine(graph: Graph, backend: Backend, precision: str, directory: Path,
 
 def measure(eager: Callable[..., Tensors], engine: Runner, inputs: Tensors) -> Dict[str, float]:
     """Return the median times of both in milliseconds, taken in turns on the same inputs."""
-    synchronise = torch.cuda.synchronize if inputs[0].is_cuda else (lambda: None)
+    on_gpu = inputs[0].is_cuda
     times: Dict[str, List[float]] = {'eager': [], 'engine': []}
     began = time.perf_counter()
     while len(times['eager']) < 6 or (len(times['eager']) < ROUNDS
@@ -273,7 +273,8 @@ def measure(eager: Callable[..., Tensors], engine: Runner, inputs: Tensors) -> D
         for name, call in (('eager', eager), ('engine', engine)):
             start = time.perf_counter()
             call(*inputs)
-            synchronise()
+            if on_gpu:
+                torch.cuda.synchronize()
             times[name].append(1000 * (time.perf_counter() - start))
     # The first rounds warm caches and threads up.
     return {name: round(statistics.median(values[2:]), 4) for name, values in times.items()}
