@@ -49,9 +49,9 @@ def nms(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray,
     """
     Return the indices kept by class-wise non-maximum suppression, best score first.
 
-    A box is dropped when a better box of its class overlaps it by more than `threshold`. Meant
-    for some hundred boxes: the IoU matrix is computed at once, the greedy pass is a loop over
-    rows. Ties keep the order of the input.
+    boxes: (n, 4) xyxy. scores, labels: (n,). A box is dropped when a better box of its class
+    overlaps it by more than `threshold`. Meant for some hundred boxes: the IoU matrix is computed
+    at once, the greedy pass is a loop over rows. Ties keep the order of the input.
     """
     order = np.argsort(-scores, kind='stable')
     boxes, labels = boxes[order], labels[order]

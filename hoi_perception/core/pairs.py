@@ -44,9 +44,10 @@ def select_instances(scores: np.ndarray, labels: np.ndarray, human: int, thresho
     """
     Return the indices of the instances that take part, humans first, each side best first.
 
-    Per side (human / not human) the instances at or above `threshold` are kept; at least `least`
-    regardless of their score, at most `most_humans` / `most_objects`. Selection of UPT, PViC,
-    DEFR and LAIN (official code), with the thresholds as arguments.
+    scores: (n,) in 0..1. labels: (n,) classes. Per side (human / not human) the instances at or
+    above `threshold` are kept; at least `least` regardless of their score, at most `most_humans`
+    / `most_objects`. Selection of UPT, PViC, DEFR and LAIN (official code), with the thresholds as
+    arguments.
     """
     is_human = labels == human
     return np.concatenate([

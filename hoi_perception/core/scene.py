@@ -113,7 +113,7 @@ class Instances:
         return Instances(np.zeros((0, 4)), np.zeros(0), np.zeros(0))
 
     def take(self, rows: np.ndarray) -> 'Instances':
-        """Return the instances of these rows, in their order."""
+        """Return the instances of these rows, (m,) indices or (n,) bool, in their order."""
         return Instances(self.boxes[rows], self.scores[rows], self.labels[rows],
                          self.track_ids[rows], self.positions[rows], self.extents[rows])
 

@@ -38,7 +38,7 @@ class Curve(NamedTuple):
 
 
 def ranking(classes: np.ndarray, scores: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """Return the order by class, then falling score; ties by image, then as they came."""
+    """Return the (n,) order by class, then falling score; ties by image, then as they came."""
     return np.lexsort((images, -scores, classes))
 
 

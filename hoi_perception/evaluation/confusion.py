@@ -50,7 +50,7 @@ class Confusion:
     threshold: float
 
     def shares(self) -> np.ndarray:
-        """Return the rows divided by their sums, NaN in rows without anything."""
+        """Return the rows divided by their sums, shape as `counts`; NaN in rows of nothing."""
         total = self.counts.sum(1, keepdims=True)
         shares: np.ndarray = np.divide(self.counts, total, where=total > 0,
                                        out=np.full_like(self.counts, np.nan))

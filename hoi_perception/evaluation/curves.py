@@ -42,7 +42,7 @@ class PrecisionRecall(NamedTuple):
     scores: np.ndarray
 
     def envelope(self, recalls: np.ndarray = RECALLS) -> np.ndarray:
-        """Return the best precision at each recall or beyond, 0 where it is not reached."""
+        """Return the (m,) best precision at each recall (m,) or beyond, 0 where not reached."""
         best = np.append(np.maximum.accumulate(self.precision[::-1])[::-1], 0.0)
         return best[np.searchsorted(self.recall, recalls, 'left')]
 

@@ -111,7 +111,7 @@ def judge(protocol: Protocol, detections: BoxPairs, truth: BoxPairs, classes: in
     """
     Return the detections that count with their verdicts, ranked; arguments as for `evaluate`.
 
-    Scores are in the precision of the protocol. Raises `HoiError`.
+    known: (images, classes) bool. Scores are in the precision of the protocol. Raises `HoiError`.
     """
     for name, part in (('detections', detections), ('truth', truth)):
         indices(f'{name}.classes', part.classes, len(part), classes)

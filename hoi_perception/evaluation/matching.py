@@ -69,7 +69,7 @@ def box_overlap(first: np.ndarray, second: np.ndarray, last_pixel: bool = False)
 
 
 def best_truth(candidates: Candidates, overlap: np.ndarray, detections: int) -> Best:
-    """Return what each detection overlaps most; the first of equals wins."""
+    """Return what each detection overlaps most by (K,) overlaps; the first of equals wins."""
     best = Best(np.full(detections, NONE, np.int64), np.zeros(detections, overlap.dtype))
     if not len(overlap):
         return best

@@ -67,7 +67,7 @@ class BoxPairs:
         return len(self.classes)
 
     def take(self, rows: np.ndarray) -> 'BoxPairs':
-        """Return the given rows (indices or mask)."""
+        """Return the given rows, (m,) indices or (n,) bool."""
         return BoxPairs(self.humans[rows], self.objects[rows], self.classes[rows],
                         self.scores[rows], self.images[rows])
 
@@ -114,7 +114,7 @@ def indices(name: str, values: np.ndarray, count: int, limit: Optional[int] = No
 
 def edges_of_pixels(boxes: np.ndarray) -> np.ndarray:
     """
-    Return boxes that name their first and last pixel as edges: 1 is added to x2 and y2.
+    Return (n, 4) boxes that name their first and last pixel as edges: 1 is added to x2 and y2.
 
     HICO-DET's annotation and its evaluator speak of pixels, so a side is x2 - x1 + 1 long there;
     with edges the same length is x2 - x1. The origin (0 or 1 based) does not matter, as long as

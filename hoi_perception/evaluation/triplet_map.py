@@ -66,7 +66,7 @@ def _plain(name: ClassName) -> ClassName:
 
 def chosen_triplets(scene: Scene, index: Dict[ClassName, int]) -> Tuple[np.ndarray, ...]:
     """
-    Return row, class, human and object (instances) of the triplets whose class is in the index.
+    Return row, class, human and object (instances), (m,) each, of the triplets in the index.
 
     Without an object there is nothing to overlap: the human stands in on both sides.
     """

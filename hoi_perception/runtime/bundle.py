@@ -199,7 +199,7 @@ class BundleSpec(_Spec):
     files: Dict[str, str] = {}
 
     def core_vocabulary(self) -> Vocabulary:
-        """Return the vocabulary as the value every scene carries."""
+        """Return the vocabulary as the value every scene carries; raises `BundleError`."""
         names = self.vocabulary
         if names.human not in names.objects:
             raise BundleError(f'vocabulary.human {names.human!r} is not among the objects.')
@@ -281,7 +281,7 @@ class Bundle:
         return f'{self.spec.name}@{hashlib.sha256(joined.encode()).hexdigest()[:8]}'
 
     def tensors(self, name: str) -> Dict[str, Tensor]:
-        """Load a weights file as float32 (integers as they are); refuses NaN and infinity."""
+        """Load a file, in the shapes it has, as float32 (integers stay); refuses NaN, infinity."""
         try:
             state = load_file(self.path / name)
         except (OSError, SafetensorError) as error:
@@ -312,9 +312,9 @@ def write_bundle(directory: Union[str, Path], spec: BundleSpec,
     """
     Write a bundle and return it opened and verified.
 
-    tensors: state dict by file name (`detector.safetensors`, `heads/x.safetensors`). card: text
-    of `CARD.md`. The directory appears whole or not at all; an older bundle there is replaced,
-    anything else there is refused.
+    tensors: state dict of any shapes by file name (`detector.safetensors`,
+    `heads/x.safetensors`). card: text of `CARD.md`. The directory appears whole or not at all; an
+    older bundle there is replaced, anything else there is refused.
     """
     directory = Path(directory)
     if directory.exists() and any(directory.iterdir()) and not (directory / MANIFEST).is_file():

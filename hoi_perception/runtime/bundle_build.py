@@ -143,7 +143,7 @@ def _detector_image(source: str, architecture: str) -> ImageSpec:
 
 
 def clip_configuration(name: str) -> Dict[str, Any]:
-    """Return an open_clip model configuration by model name or from a JSON file."""
+    """Return open_clip's configuration of a model name or JSON file; raises `BundleError`."""
     if name.endswith('.json'):
         try:
             config = json.loads(Path(name).read_text(encoding='utf-8'))
@@ -206,7 +206,7 @@ def read_verbs(path: Path) -> Tuple[Verb, ...]:
     Read a list of verbs.
 
     Text: one per line as `verb` or `verb: object, object`, `#` begins a comment. YAML: a list of
-    the same strings, or a mapping from verb to {phrase, objects}.
+    the same strings, or a mapping from verb to {phrase, objects}. Raises `BundleError`.
     """
     try:
         text = path.read_text(encoding='utf-8')

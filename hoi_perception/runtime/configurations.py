@@ -50,7 +50,7 @@ OBJECTS = ('person', *(f'thing_{index}' for index in range(1, 80)))
 
 
 def configurations() -> Dict[str, Any]:
-    """Return the listed detectors, CLIP models and heads by name."""
+    """Return the listed detectors, CLIP models and heads by name; raises `HoiError`."""
     path = resource_path(FILE)
     if path is None:
         raise HoiError(f'{FILE} is not installed: reinstall hoi_perception.')

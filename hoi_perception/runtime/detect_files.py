@@ -112,7 +112,7 @@ class ResultWriter:
                                f'{error.strerror}.') from error
 
     def add(self, name: str, rgb: np.ndarray, scene: Scene) -> Dict[str, Any]:
-        """Keep a result and draw it; return it as plain values."""
+        """Keep a result and draw it on rgb (H, W, 3) uint8; return it as plain values."""
         result = self.results[name] = scene_as_mapping(scene)
         if self.directory is not None:
             from hoi_perception.runtime.overlay import draw_overlay

@@ -54,7 +54,7 @@ class DetectModule(nn.Module):
         self.normalise, self.network = Normalise(image), network
 
     def forward(self, pixels: Tensor) -> Tuple[Tensor, ...]:
-        """Return boxes, scores, labels, queries and, where there are masks, their two fields."""
+        """Return `Detections.tensors` (shapes there) of (B, H, W, 3) uint8 pixels."""
         output: Detections = self.network(self.normalise(pixels))
         return output.tensors()
 
@@ -101,7 +101,7 @@ class DetectStage(EngineStage):
         """
         Run the network; also return (B, K, 6) boxes, scores and labels on the host.
 
-        This copy is the stage's only synchronisation with the device.
+        This copy is the stage's only synchronisation with the device. Raises `HoiError` on NaN.
         """
         outputs = [Detections.from_tensors(self._call(detect_bucket(pixels), (pixels,)))
                    for pixels in inputs]
@@ -135,7 +135,7 @@ class DetectStage(EngineStage):
 
     def masks(self, output: Detections, image: int, rows: np.ndarray, boxes: np.ndarray,
               placement: Placement, width: int, height: int) -> List[Mask]:
-        """Return the instance masks of the given detector rows at source resolution."""
+        """Return the masks of the (n,) detector rows, cut to boxes (n, 4), in source size."""
         if output.coefficients.shape[-1] == 0 or len(rows) == 0:
             return []
         index = torch.from_numpy(rows).to(output.coefficients.device)

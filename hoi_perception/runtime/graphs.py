@@ -113,7 +113,8 @@ def interaction_graph(bundle: Bundle, stage: InteractStage, batch: int, instance
     """
     Return the graph of a head, from CLIP's pixels to the best (pair, row) entries.
 
-    instances, pairs, rows: sizes that frames and prompts are padded to.
+    instances, pairs, rows: sizes that frames and prompts are padded to. Raises `BundleError` where
+    CLIP's images differ in size.
     """
     image = bundle.spec.clip.preprocessing
     if image.resize == 'shortest_edge':

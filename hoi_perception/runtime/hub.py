@@ -48,7 +48,7 @@ class Hub(NamedTuple):
 
     @staticmethod
     def at(mirror: str) -> 'Hub':
-        """Return the hub for '' (the public one), a directory, file:// or http(s)://."""
+        """Return the hub: '' the public one, a directory, a URL; raises `BundleError`."""
         if not mirror:
             return Hub()
         parts = urlsplit(mirror)

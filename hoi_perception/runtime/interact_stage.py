@@ -196,12 +196,12 @@ class InteractStage(EngineStage):
 
     def masks(self, answer: Answer, frame: Frame, shown: Instances, human: np.ndarray,
               thing: np.ndarray, masks: Sequence[Mask]) -> List[Mask]:
-        """Return union and intersection masks of triplets, from the instances' masks."""
+        """Return union and intersection masks of the instances human, thing (T,)."""
         return triplet_masks(masks, human, thing)
 
     def inputs(self, pixels: Tensor, batch: PairBatch, prompts: PromptSet,
                exponents: Tuple[float, float]) -> InteractInputs:
-        """Return the inputs of one call, all on the device and contiguous."""
+        """Return the inputs of one call on the device; pixels: (B, S, S, 3), see `PairBatch`."""
         return InteractInputs(
             pixels, *batch, prompts.object_embeddings, prompts.embeddings, prompts.validity,
             prompts.background, prompts.background_valid, self._on_device(exponents))
@@ -216,7 +216,7 @@ class InteractStage(EngineStage):
         """
         Copy the entries to the host (one synchronisation), keep the `count` best if valid.
 
-        wanted: (verbs,) bool, those to keep; None = all.
+        wanted: (verbs,) bool, those to keep; None = all. Raises `HoiError` on NaN.
         """
         host = torch.stack([ranked.scores.double(), ranked.pair.double(), ranked.row.double()]
                            )[..., :count if wanted is None else None].cpu().numpy()

@@ -38,7 +38,7 @@ def choose_device(device: str) -> torch.device:
 
 
 def build_detector(spec: BundleSpec) -> nn.Module:
-    """Return the bundle's detector with random weights."""
+    """Return the bundle's detector with random weights; raises `BundleError`."""
     detector = spec.detector
     try:
         if detector.kind == 'dense':
@@ -78,7 +78,7 @@ def load_detector(bundle: Bundle, device: torch.device) -> nn.Module:
 
 
 def load_clip(bundle: Bundle, device: torch.device) -> Tuple[Any, ClipTrunk]:
-    """Return the whole CLIP model and its image trunk (shared modules) on the device."""
+    """Return CLIP whole and its image trunk (shared modules); raises `BundleError`."""
     try:
         model: Any = build_clip(bundle.spec.clip.config)
         trunk = ClipTrunk(model.visual)

@@ -101,7 +101,7 @@ def check_rgb(rgb: np.ndarray) -> np.ndarray:
 
 
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
-    """Return a tensor of the host on the device; a GPU fetches it while the host goes on."""
+    """Return a tensor of any shape on the device; a GPU fetches it while the host goes on."""
     if device.type == 'cuda':
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)

@@ -99,7 +99,7 @@ class RelationModule(nn.Module):
                              persistent=False)
 
     def forward(self, *tensors: Tensor) -> Tuple[Tensor, ...]:
-        """Return the fields of `RelationRanked`."""
+        """Return the fields of `RelationRanked` for those of `RelationInputs`, shapes there."""
         x = RelationInputs(*tensors)
         inputs = Seg2HoiInputs(x.queries, x.boxes / self.size, x.scores, x.labels, x.box_mask,
                                x.pixels)
@@ -218,7 +218,7 @@ class RelationStage(EngineStage):
 
     def inputs(self, batch: PairBatch, pixels: Tensor, prompts: PromptSet,
                exponents: Tuple[float, float]) -> RelationInputs:
-        """Return the inputs of one call, all on the device."""
+        """Return the inputs of one call on the device; shapes are those of `RelationInputs`."""
         if self._exponents[0] != exponents:
             self._exponents = exponents, torch.tensor(exponents, device=self.device)
         return RelationInputs(batch.queries, batch.boxes, batch.scores, batch.labels,
@@ -235,7 +235,7 @@ class RelationStage(EngineStage):
         Copy the entries to the host (one synchronisation), keep the `count` best if valid.
 
         instances: places that `pair` counts with. wanted: (verbs,) bool, those to keep; None =
-        all. What both branches tell counts once, with the better score.
+        all. What both branches tell counts once, with the better score. Raises `HoiError` on NaN.
         """
         host = torch.stack([ranked.scores.double(), ranked.pair.double(), ranked.row.double()]
                            ).cpu().numpy()

@@ -61,7 +61,7 @@ class Selection:
                instances: Optional[Sequence[Optional[Instances]]],
                focus: Optional[Sequence[Focus]], words: Vocabulary, options: PipelineOptions,
                clock: Clock) -> List[Frame]:
-        """Return one frame per image; see `HoiPipeline.run`."""
+        """Return one frame per image; see `HoiPipeline.run`. Raises `HoiError`."""
         given = check_instances(instances, len(images), len(words.objects))
         asked = list(focus or [None] * len(images))
         if len(asked) != len(images):

@@ -83,7 +83,7 @@ class Followed:
                         *(np.zeros(0, np.int64) for _ in range(5)))
 
     def take(self, rows: np.ndarray) -> 'Followed':
-        """Return the interactions of these rows."""
+        """Return the interactions of these rows, (m,) indices or (n,) bool."""
         return Followed(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def __len__(self) -> int:
@@ -116,7 +116,7 @@ class Interactions:
         """
         Give the verbs new numbers; return the believed interactions whose verb is no more.
 
-        verb_of: new index of each old verb, -1 = gone.
+        verb_of: (verbs,) new index of each old verb, -1 = gone.
         """
         verbs = verb_of[self._all.keys[:, 1]]
         gone = self._all.take((verbs < 0) & (self._all.ids > 0))

@@ -166,7 +166,7 @@ class RowText:
         return torch.stack([rows[phrase] for phrase in phrases])
 
     def objects(self, names: Sequence[str]) -> Tensor:
-        """Raise `VocabularyError`: the head takes no objects."""
+        """Raise `VocabularyError`: the head takes no objects, so there is no (n, D)."""
         raise VocabularyError('a DEFR head is not told what its boxes hold.')
 
     def verb_is_approximate(self, phrase: str) -> bool:

@@ -66,7 +66,7 @@ class TextCache:
         return found
 
     def store(self, rows: Mapping[str, Tensor]) -> None:
-        """Keep rows; each file appears whole or not at all."""
+        """Keep rows (D,) by phrase; each file appears whole or not at all."""
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             for phrase, row in list(rows.items())[:self._room]:

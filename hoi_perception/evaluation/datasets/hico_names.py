@@ -44,12 +44,12 @@ def training_counts() -> np.ndarray:
 
 
 def rare_classes() -> np.ndarray:
-    """Return the 138 classes with fewer than 10 training pairs, ascending int64."""
+    """Return the 138 classes with fewer than 10 training pairs, (138,) int64, ascending."""
     return np.flatnonzero(training_counts() < RARE_BELOW)
 
 
 def no_interaction_classes() -> np.ndarray:
-    """Return the 80 classes whose verb is `no_interaction`, ascending int64."""
+    """Return the 80 classes whose verb is `no_interaction`, (80,) int64, ascending."""
     names = hico_names()
     return np.flatnonzero(names.combinations[:, 0] == names.verbs.index('no_interaction'))
 

@@ -50,9 +50,9 @@ def read_vcoco_original(raw: List[Any], file: str, coco: Optional[Json] = None,
     Read `vcoco_<split>.json`.
 
     coco: parsed COCO instances file of the same images; without it there are no boxes, and only
-    the actions are checked. ids: image ids of the split's `.ids` file, to compare with. A person
-    who does an action with nothing, or without a role (`stand`), makes no pair; such people and
-    `point` are counted in the notes. Raises `HoiError` if the COCO file is none.
+    the actions are checked. ids: (m,) image ids of the split's `.ids` file, to compare with. A
+    person who does an action with nothing, or without a role (`stand`), makes no pair; such people
+    and `point` are counted in the notes. Raises `HoiError` if the COCO file is none.
     """
     reader = RowReader('vcoco_original', file, vcoco_names())
     actions = [action for entry in raw for action in [_read_action(reader, entry)] if action]

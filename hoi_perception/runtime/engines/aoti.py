@@ -55,7 +55,7 @@ class Aoti:
         return torch.__version__
 
     def build(self, graph: Graph, precision: str, directory: Path) -> None:
-        """Compile the graph; on the CPU with frozen weights where Inductor manages that."""
+        """Compile, on the CPU with frozen weights where Inductor can; raises `EngineError`."""
         if compiler() is None:
             raise EngineError('aoti needs a C++ compiler to build: install g++ (or set CXX), or '
                               'copy engines built on a machine of the same kind.')

@@ -240,9 +240,9 @@ def examine(graph: Graph, backend: Backend, precision: str, directory: Path,
     """
     Load what was built and compare it with eager; return the facts for `engine.json`.
 
-    recorded: inputs of real frames, which are judged where they give enough decisions, see
-    `judge.judge`; the graph's own random example is judged otherwise. An engine without parity is
-    refused, its files are removed and only the verdict stays.
+    recorded: inputs of real frames (in the graph's shapes), which are judged where they give
+    enough decisions, see `judge.judge`; the graph's own random example is judged otherwise. An
+    engine without parity is refused, its files are removed and only the verdict stays.
     """
     example = tuple(graph.inputs.values())
     device = example[0].device

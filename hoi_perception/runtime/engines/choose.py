@@ -80,6 +80,7 @@ def candidates(device: torch.device, backend: str = 'auto',
 
     Low precision comes first where the hardware has it: OpenVINO in bf16 beat everything else on
     CPUs, then AOTInductor in bf16. What is not installed is left out, except when it was named.
+    Raises `EngineError` for a precision that a named one lacks.
     """
     if backend != 'auto':
         named = backend_named(backend)

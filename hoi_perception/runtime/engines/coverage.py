@@ -121,8 +121,8 @@ def check_coverage(bundle: Bundle, head: Optional[str] = None,
     """
     Return one row for each graph that the node would run, as soon as it is known.
 
-    head: one of the bundle, None = each of them. For precision, every_bucket and errors see
-    `check_graphs` and `graphs_to_check`.
+    head: one of the bundle, None = each of them. Raises `CoverageError`. For precision and
+    every_bucket see `check_graphs` and `graphs_to_check`.
     """
     heads = list(bundle.spec.heads)
     if head is not None and head not in heads:

@@ -37,9 +37,9 @@ class Eager:
         return torch.__version__
 
     def build(self, graph: Graph, precision: str, directory: Path) -> None:
-        """Refuse: there is nothing to build."""
+        """Raise `EngineError`: there is nothing to build."""
         raise EngineError('eager runs the network as it is: there is nothing to build.')
 
     def load(self, directory: Path, device: torch.device) -> Runner:
-        """Refuse: the graph's module itself is the engine."""
+        """Raise `EngineError`: the graph's module itself is the engine."""
         raise EngineError('eager has no files: call the module of the graph.')

@@ -38,7 +38,7 @@ class TensorSpec(NamedTuple):
 
     @staticmethod
     def of(name: str, tensor: Tensor) -> 'TensorSpec':
-        """Return the specification of a tensor."""
+        """Return the specification of a tensor: its shape and type."""
         return TensorSpec(name, tuple(tensor.shape), str(tensor.dtype).removeprefix('torch.'))
 
     @property
@@ -91,7 +91,7 @@ class Signature(NamedTuple):
 
 
 def check(specs: Sequence[TensorSpec], tensors: Sequence[Tensor], kind: str) -> List[Tensor]:
-    """Return the tensors, contiguous; raises `EngineError` where one does not fit."""
+    """Return the tensors, contiguous; raises `EngineError` where a shape or type differs."""
     if len(tensors) != len(specs):
         raise EngineError(f'the engine takes {len(specs)} tensors, {len(tensors)} were given.')
     for spec, tensor in zip(specs, tensors):

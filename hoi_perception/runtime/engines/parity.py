@@ -109,8 +109,9 @@ def check_parity(names: Sequence[str], eager: Sequence[Sequence[torch.Tensor]],
     """
     Compare the outputs of an engine with eager's.
 
-    names: of the outputs. eager, engine: one tuple of outputs per input. Outputs named `boxes`
-    and `labels` are judged as a detector's, `pair` and `row` as triplets, others entry by entry.
+    names: of the outputs. eager, engine: one tuple of outputs per input, (B, ...) each. Outputs
+    named `boxes` and `labels` are judged as a detector's, `pair` and `row` as triplets, others
+    entry by entry.
     """
     outcomes = compare(names, eager, engine, TOLERANCES[precision], rules)
     return sum_up(names, outcomes, len(eager))
@@ -119,7 +120,7 @@ def check_parity(names: Sequence[str], eager: Sequence[Sequence[torch.Tensor]],
 def compare(names: Sequence[str], eager: Sequence[Sequence[torch.Tensor]],
             engine: Sequence[Sequence[torch.Tensor]], tolerance: Tolerance,
             rules: Rules = DEFAULT_RULES) -> List[Outcome]:
-    """Return one outcome per image; arguments as of `check_parity`."""
+    """Return one outcome per image; arguments as of `check_parity`, (B, ...) each."""
     outcomes: List[Outcome] = []
     for expected, got in zip(eager, engine):
         outcomes += _compare(dict(zip(names, map(_array, expected))),
