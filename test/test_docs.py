@@ -26,7 +26,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / 'docs'
-PAGES = sorted([ROOT / 'README.md', *DOCS.rglob('*.md')])
+PAGES = sorted([*(ROOT / name for name in ('README.md', 'CONTRIBUTING.md', 'SECURITY.md')),
+                *DOCS.rglob('*.md')])
 EXAMPLES = sorted((ROOT / 'test' / 'examples').glob('test_*.py'))
 
 
