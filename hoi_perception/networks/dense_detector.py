@@ -136,6 +136,30 @@ class ResidualBlock(nn.Module):
         return functional.relu(x + self.second(self.first(x)))
 
 
+def fused_features(parts: Any, images: Tensor) -> Tuple[Tensor, Tensor]:
+    """
+    Return the feature maps of (B, 3, H, W) images at stride 8, all scales together, and stride 4.
+
+    parts: a `DenseDetector`, or a module with its layers of the same names.
+    """
+    features = []
+    x = parts.stem(images)
+    for stage in parts.stages:
+        x = stage(x)
+        features.append(x)
+    fine, *coarse = features
+    fused = parts.laterals[-1](coarse[-1])
+    for lateral, feature in zip(reversed(parts.laterals[:-1]), reversed(coarse[:-1])):
+        fused = lateral(feature) + functional.interpolate(fused, scale_factor=2.0)
+    return functional.relu(fused), fine
+
+
+def pixel_features(parts: Any, fused: Tensor, fine: Tensor) -> Tensor:
+    """Return the features of the prototypes, (B, D, H / 4, W / 4), from `fused_features`."""
+    pixels = functional.interpolate(parts.pixel_top(fused), scale_factor=2.0, mode='bilinear')
+    return parts.pixel_head(functional.relu(pixels + parts.pixel_lateral(fine)))
+
+
 class DenseDetector(nn.Module):
     """
     Normalised RGB images to `Detections`.
@@ -197,19 +221,9 @@ class DenseDetector(nn.Module):
             raise BundleError(
                 f'the dense detector needs images of {tuple(self.config.image_size)} (height, '
                 f'width), got {tuple(images.shape[-2:])}; resize before')
-        features = []
-        x = self.stem(images)
-        for stage in self.stages:
-            x = stage(x)
-            features.append(x)
-        fine, *coarse = features
-        fused = self.laterals[-1](coarse[-1])
-        for lateral, feature in zip(reversed(self.laterals[:-1]), reversed(coarse[:-1])):
-            fused = lateral(feature) + functional.interpolate(fused, scale_factor=2.0)
-        fused = functional.relu(fused)
+        fused, fine = fused_features(self, images)
         queries = self.head(fused)
-        pixels = functional.interpolate(self.pixel_top(fused), scale_factor=2.0, mode='bilinear')
-        pixels = self.pixel_head(functional.relu(pixels + self.pixel_lateral(fine)))
+        pixels = pixel_features(self, fused, fine)
         distances = self.regress(queries).clamp(max=6.0).exp() * STRIDE
         return DensePredictions(self.classify(queries), distances, self.embed(queries), queries,
                                 self.prototype(pixels), pixels)

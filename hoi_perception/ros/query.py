@@ -27,7 +27,7 @@ from hoi_perception.core.errors import HoiError
 from hoi_perception.ros import conversion
 from hoi_perception.ros.cameras import Camera, Seen
 from hoi_perception.ros.events import rule
-from hoi_perception.ros.waiting import until
+from hoi_perception.ros.waiting import answer_when
 from rclpy.callback_groups import CallbackGroup
 
 _OLD_S = 1.0
@@ -110,7 +110,7 @@ async def _computed(worker: Any, newest: Seen, prompt: Any, least: float) -> Any
     from hoi_perception.ros.questions import Question, Reply
     reply = Reply()
     worker.ask(Question(newest.rgb, newest.boxes, newest.scene, prompt, least, reply))
-    await until(lambda: reply.result is not None)
+    await answer_when(reply)
     if isinstance(reply.result, HoiError):
         raise reply.result
     return reply.result

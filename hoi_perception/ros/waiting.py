@@ -15,7 +15,7 @@
 """Let a service callback wait for another thread without stopping the executor."""
 
 import time
-from typing import Callable, Tuple
+from typing import Any, Callable, Tuple
 
 _NAP_S = 0.002
 _LONG_NAP_S = 0.02
@@ -42,8 +42,8 @@ class _Nap:
         yield
 
 
-async def answer_when(answered: Answered) -> None:
-    """Return when the answer is there; the executor does other work meanwhile."""
+async def answer_when(answered: Any) -> None:
+    """Return when its `result` is there; the executor does other work meanwhile."""
     while answered.result is None:
         await _Nap(_NAP_S)
 

@@ -25,6 +25,8 @@ from typing import List, NamedTuple, Sequence, Tuple
 from hoi_perception.networks.dense_detector import (
     DenseDetector,
     DenseDetectorConfig,
+    fused_features,
+    pixel_features,
     PROTOTYPE_STRIDE,
 )
 from hoi_perception.networks.pair_geometry import NUMBERS, pair_geometry
@@ -74,23 +76,13 @@ class FineFeatures(nn.Module):
     def __init__(self, detector: DenseDetector) -> None:
         super().__init__()
         self.stem, self.stages, self.laterals = detector.stem, detector.stages, detector.laterals
-        self.top, self.lateral = detector.pixel_top, detector.pixel_lateral
-        self.head = detector.pixel_head
+        self.pixel_top, self.pixel_lateral = detector.pixel_top, detector.pixel_lateral
+        self.pixel_head = detector.pixel_head
         self.width = detector.config.widths[2]
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (B, 3, H, W) to (B, width, H / 4, W / 4); as in `DenseDetector.dense`."""
-        features, x = [], self.stem(images)
-        for stage in self.stages:
-            x = stage(x)
-            features.append(x)
-        fine, *coarse = features
-        fused = self.laterals[-1](coarse[-1])
-        for lateral, feature in zip(reversed(self.laterals[:-1]), reversed(coarse[:-1])):
-            fused = lateral(feature) + functional.interpolate(fused, scale_factor=2.0)
-        top = functional.interpolate(self.top(functional.relu(fused)), scale_factor=2.0,
-                                     mode='bilinear')
-        return self.head(functional.relu(top + self.lateral(fine)))
+        return pixel_features(self, *fused_features(self, images))
 
 
 def axis_weights(low: Tensor, high: Tensor, length: int, size: int = CROP) -> Tensor:
