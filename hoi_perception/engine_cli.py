@@ -147,7 +147,7 @@ def list_engines(
                    f'{engine.bundle or "?"}')
         if engine.reason:
             typer.echo(f'         {engine.reason}')
-    typer.echo(f'{count} engines, {megabytes(size)} in all.')
+    typer.echo(f'Engines: {count}, {megabytes(size)} in all.')
 
 
 @engine_app.command()

@@ -127,7 +127,7 @@ def prune(stores: Iterable[Path], report: Callable[[str], None],
     left = sum(EngineStore(store).clear(remove=not dry_run) for store in stores)
     if left:
         report(f'What killed builds left ({megabytes(left)}) {done}.')
-    report(f'{count} engines {done}, {megabytes(freed + left)} in all.')
+    report(f'Engines {done}: {count}, {megabytes(freed + left)} in all.')
     return failures
 
 

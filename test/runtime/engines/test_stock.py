@@ -108,7 +108,7 @@ def test_prune_removes_what_is_stale_and_says_so_and_touches_nothing_else(keys, 
         assert prune([store.directory], lines.append, dry_run) == []
         assert len(lines) == 4 and all(words in line for line in lines)
         assert "torch '2.0'" in ' '.join(lines) and lines[2].startswith('What killed builds left')
-        assert lines[3] == f'2 engines {words}, 2.0 MB in all.'
+        assert lines[3] == f'Engines {words}: 2, 2.0 MB in all.'
         if dry_run:
             kept = [path for path in store.directory.rglob('*') if path.suffix != '.lock']
             assert sorted(kept) == [path for path in before if path.suffix != '.lock']
@@ -156,11 +156,11 @@ def test_the_commands_list_and_prune(bundle, keys, store, capsys, tmp_path):
     lines = text.splitlines()
     assert not code and [line.split()[0] for line in lines[:3]] == ['state', 'stale', 'it']
     assert lines[3].startswith('kept') and '2.00 x detector' in lines[3]
-    assert lines[3].endswith(str(bundle.path)) and lines[4].startswith('2 engines, ')
+    assert lines[3].endswith(str(bundle.path)) and lines[4].startswith('Engines: 2, ')
     code, text, _ = _run(capsys, 'prune', *arguments, '--dry-run')
-    assert not code and '1 engines would be removed' in text
+    assert not code and 'Engines would be removed: 1, ' in text
     code, text, _ = _run(capsys, 'prune', *arguments)
-    assert not code and '1 engines removed' in text
+    assert not code and 'Engines removed: 1, ' in text
     assert 'stale' not in _run(capsys, 'list', *arguments)[1]
 
 
