@@ -110,7 +110,10 @@ def ask_image(pipeline: Any, rgb: np.ndarray, prompt: Prompt, least: float,
     """
     meant = _parse(prompt, pipeline.vocabulary)[1] if isinstance(prompt, str) else prompt
     given = None if instances is None else [instances]
-    return ask(pipeline.run([rgb], given, focus=[meant])[0].scene, prompt, least)
+    scene = pipeline.run([rgb], given, focus=[meant])[0].scene
+    # The very instance that the head had in mind, not one that lies in the same place.
+    row = NONE if isinstance(prompt, str) else instance_for(scene.instances, prompt)
+    return ask(scene, prompt, least) if row == NONE else _about(scene, row, least)
 
 
 def ask_point(scene: Scene, x: float, y: float, least: float) -> Answer:

@@ -15,20 +15,21 @@
 """`~/query` reaches the head for what the published scene does not hold, on a real node."""
 
 from dataclasses import replace
+from typing import NamedTuple
 
 from bundles import SEG2HOI_HEAD, tiny_bundle, tiny_spec
 from hoi_msgs.msg import HoiDetections
 from hoi_msgs.srv import Query
+from hoi_perception.core.scene import Scene
 from hoi_perception.runtime.pipeline import HoiPipeline, PipelineOptions
-from hoi_perception.runtime.query import is_seen
+from hoi_perception.runtime.query import instance_for, is_seen
 from hoi_perception.runtime.stage_engines import EngineOptions
 import numpy as np
 import pytest
 from ros_graph import image, picture
 
-pytestmark = pytest.mark.xdist_group('ros_prompted')
+pytestmark = [pytest.mark.xdist_group('ros_prompted'), pytest.mark.timeout(400)]
 
-RGB = picture(200, 120, seed=3)
 SECRETIVE = PipelineOptions(triplet_threshold=0.0, instance_threshold=1.0, max_triplets=1)
 """Only the two instances of the best triplet are published."""
 
@@ -42,31 +43,53 @@ def _bundle(tmp_path_factory):
 
 @pytest.fixture(name='asked', scope='module', params=['seg2hoi', 'defr'])
 def _asked(request, bundle, open_graph):
-    """Return graph, published scene, and everything that the head finds in the picture."""
+    """Return graph, published message, and what is there: see `Look`."""
+    pipeline = HoiPipeline(bundle, 'cpu', request.param, SECRETIVE, EngineOptions('eager'))
+    looks = (look(pipeline, picture(200, 120, seed)) for seed in range(50))
+    there = next(found for found in looks if found.gone() and found.hidden())
     graph = open_graph()
     graph.node(f'head:={request.param}', 'triplet_threshold:=0.0', 'instance_threshold:=1.0',
-               'max_triplets:=1', 'event_on:=0.0', 'event_off:=0.0')
+               'max_triplets:=1', 'event_on:=0.0', 'event_off:=0.0',
+               ready='').wait_for_log('waiting for images', 300.0)
     peer = graph.peer()
     peer.listen(HoiDetections, 'detections')
-    published = peer.answer(image(1, RGB))
+    published = peer.answer(image(1, there.rgb))
     assert published is not None and published.model_id.endswith(f'/{request.param}')
-    pipeline = HoiPipeline(bundle, 'cpu', request.param, SECRETIVE, EngineOptions('eager'))
-    shown = pipeline(RGB)
-    pipeline.options = replace(SECRETIVE, max_triplets=200)
-    return graph, published, shown, pipeline(RGB)
+    return graph, published, there
+
+
+class Look(NamedTuple):
+    """A picture, the scene that is published of it, all its triplets, and all its instances."""
+
+    rgb: np.ndarray
+    shown: Scene
+    triplets: Scene
+    instances: Scene
+
+    def gone(self):
+        """Return the classes that are found and that the published scene does not hold."""
+        return sorted(set(self.instances.instances.labels.tolist())
+                      - set(self.shown.instances.labels.tolist()))
+
+    def hidden(self):
+        """Return the boxes with triplets that the published scene does not hold."""
+        t, found, every = self.triplets.triplets, self.triplets.instances, self.instances.instances
+        boxes = found.boxes[np.unique(np.concatenate([t.human, t.object]))]
+        return [box for box in boxes if not is_seen(self.shown, box)
+                and (every.boxes[instance_for(every, box)] == box).all()
+                and (every.boxes == box).all(1).sum() == 1]
+
+
+def look(pipeline, rgb):
+    scenes = []
+    for changes in ({}, {'max_triplets': 200}, {'instance_threshold': 0.0}):
+        pipeline.options = replace(SECRETIVE, **changes)
+        scenes.append(pipeline(rgb))
+    return Look(rgb, *scenes)
 
 
 def query(graph, **question):
     return graph.peer().call(Query, 'hoi_node/query', Query.Request(**question))
-
-
-def hidden(shown, everything):
-    """Return the instances, with triplets, that the published scene does not hold."""
-    t = everything.triplets
-    rows = np.unique(np.concatenate([t.human, t.object]))
-    rows = [row for row in rows if not is_seen(shown, everything.instances.boxes[row])]
-    assert rows
-    return rows
 
 
 def boxes_of(message):
@@ -74,10 +97,9 @@ def boxes_of(message):
 
 
 def test_a_box_brings_what_was_not_published_with_its_triplets(asked):
-    graph, published, shown, everything = asked
+    graph, published, there = asked
     assert len(published.instances) == 2 and len(published.triplets) == 1
-    for row in hidden(shown, everything)[:3]:
-        box = everything.instances.boxes[row]
+    for box in there.hidden()[:3]:
         answer = query(graph, kind=Query.Request.BOX, **dict(zip(
             ('x1', 'y1', 'x2', 'y2'), map(float, box))))
         found = answer.detections
@@ -86,14 +108,14 @@ def test_a_box_brings_what_was_not_published_with_its_triplets(asked):
         place = int(np.abs(boxes_of(found) - box).sum(1).argmin())
         np.testing.assert_allclose(boxes_of(found)[place], box, atol=1e-3)
         assert place in (found.triplets[0].human, found.triplets[0].object)
-        assert found.triplets[0].verb_name in answer.message or ' is ' in answer.message
+        assert ' is ' in answer.message
 
 
 def test_a_point_brings_what_was_not_published(asked):
-    graph, _, shown, everything = asked
+    graph, _, there = asked
     grid = [(x + 0.5, y + 0.5) for y in range(0, 120, 4) for x in range(0, 200, 4)]
-    boxes = everything.instances.boxes[hidden(shown, everything)]
-    free = [p for p in grid if not is_seen(shown, p)
+    boxes = np.array(there.hidden())
+    free = [p for p in grid if not is_seen(there.shown, p)
             and ((boxes[:, :2] <= p) & (boxes[:, 2:] >= p)).all(1).any()]
     if not free:
         pytest.skip('the published boxes of this head cover all others')
@@ -103,20 +125,17 @@ def test_a_point_brings_what_was_not_published(asked):
 
 
 def test_a_phrase_brings_an_object_that_was_not_published(asked):
-    graph, published, shown, everything = asked
-    labels, words = everything.instances.labels, everything.vocabulary
-    gone = sorted(set(labels[everything.triplets.object].tolist())
-                  - set(shown.instances.labels.tolist()))
-    assert gone, 'no class is hidden'
-    answer = query(graph, kind=Query.Request.PHRASE, phrase=words.objects[gone[0]])
-    assert answer.success and answer.detections.triplets, answer.message
+    graph, _, there = asked
+    thing = there.gone()[0]
+    answer = query(graph, kind=Query.Request.PHRASE, phrase=there.shown.vocabulary.objects[thing])
+    assert answer.success and thing in {i.label for i in answer.detections.instances}
     for triplet in answer.detections.triplets:
-        assert answer.detections.instances[triplet.object].label == gone[0]
+        assert answer.detections.instances[triplet.object].label == thing
 
 
 def test_known_instances_keep_their_identity_in_the_answer(asked):
-    graph, published, shown, everything = asked
-    box = everything.instances.boxes[hidden(shown, everything)[0]]
+    graph, published, there = asked
+    box = there.hidden()[0]
     found = query(graph, kind=Query.Request.BOX, **dict(zip(
         ('x1', 'y1', 'x2', 'y2'), map(float, box)))).detections
     before = {tuple(map(int, b)): i.track_id for b, i in zip(boxes_of(published),
@@ -137,15 +156,15 @@ def test_bad_prompts_are_answered_with_a_sentence(asked, question, reason):
 
 
 def test_frames_are_answered_while_many_ask(asked):
-    graph, _, shown, everything = asked
-    peer, box = graph.peer(), everything.instances.boxes[hidden(shown, everything)[0]]
+    graph, _, there = asked
+    peer, box = graph.peer(), there.hidden()[0]
     client = peer.node.create_client(Query, 'hoi_node/query')
     assert peer.spin(client.service_is_ready)
     request = Query.Request(kind=Query.Request.BOX, **dict(zip(
         ('x1', 'y1', 'x2', 'y2'), map(float, box))))
-    asked_for = [client.call_async(request) for _ in range(12)]
+    asked_for = [client.call_async(request) for _ in range(6)]
     for number in (2, 3, 4):
-        assert peer.answer(image(number, RGB)) is not None
+        assert peer.answer(image(number)) is not None
     assert peer.spin(lambda: all(future.done() for future in asked_for))
     assert all(future.result().success for future in asked_for)
     peer.node.destroy_client(client)
