@@ -133,15 +133,18 @@ def test_a_point_or_box_brings_an_instance_that_was_not_confident_enough(pipelin
 
 
 def test_a_prompt_brings_its_own_triplets_however_many_others_score_better(pipeline):
+    pipeline.options = PipelineOptions(triplet_threshold=0.0, instance_threshold=1.0,
+                                       max_triplets=200)
     everything = pipeline(_image())
-    triplets, labels = everything.triplets, everything.instances.labels
-    worst = int(triplets.object[-1])
+    triplets, (boxes, labels) = everything.triplets, (everything.instances.boxes,
+                                                      everything.instances.labels)
     pipeline.options = PipelineOptions(triplet_threshold=0.0, instance_threshold=1.0,
                                        max_triplets=1)
     scene = pipeline(_image())
     assert len(scene.triplets) == 1 and len(scene.instances) == 2
-    box = everything.instances.boxes[worst]
-    assert not is_seen(scene, box.tolist())
+    worst = next(row for row in triplets.human.tolist()[::-1] + triplets.object.tolist()[::-1]
+                 if not is_seen(scene, boxes[row].tolist()))
+    box = boxes[worst]
     best = triplets.scores[(triplets.human == worst) | (triplets.object == worst)].max()
     for prompt, expected in ((box.tolist(), best), (int(labels[worst]), None)):
         asked = pipeline.run([_image()], focus=[prompt])[0].scene
