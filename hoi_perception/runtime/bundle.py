@@ -32,6 +32,7 @@ from typing import Any, Dict, Literal, Mapping, Optional, Tuple, Union
 from hoi_perception.core.errors import BundleError
 from hoi_perception.core.vocabulary import DEFAULT_TEMPLATE, Verb, Vocabulary
 from hoi_perception.runtime.bundle_versions import migrated, SCHEMA_VERSION
+from hoi_perception.runtime.int8_rows import unpacked
 from pydantic import BaseModel, ConfigDict, Field, model_validator, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -281,9 +282,13 @@ class Bundle:
         return f'{self.spec.name}@{hashlib.sha256(joined.encode()).hexdigest()[:8]}'
 
     def tensors(self, name: str) -> Dict[str, Tensor]:
-        """Load a file, in the shapes it has, as float32 (integers stay); refuses NaN, infinity."""
+        """
+        Load a file, in the shapes it has, as float32 (integers stay); refuses NaN, infinity.
+
+        Matrices stored as int8 rows (`int8_rows`) come as float32 too. Raises `BundleError`.
+        """
         try:
-            state = load_file(self.path / name)
+            state = unpacked(load_file(self.path / name), str(self.path / name))
         except (OSError, SafetensorError) as error:
             raise BundleError(f'{self.path / name} cannot be loaded: {error}.') from error
         for key, value in state.items():

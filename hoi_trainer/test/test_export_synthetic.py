@@ -79,7 +79,6 @@ def _picture(scenes):
     return path
 
 
-@pytest.mark.xfail(strict=True, reason='25.3 MB, all in half precision')
 def test_all_heads_together_fit_into_the_repository(bundle):
     sizes = {file.relative_to(bundle.path).as_posix(): file.stat().st_size
              for file in bundle.path.rglob('*') if file.is_file()}

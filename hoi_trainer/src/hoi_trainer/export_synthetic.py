@@ -29,6 +29,7 @@ from hoi_perception.runtime.bundle import (
     VocabularySpec,
     write_bundle,
 )
+from hoi_perception.runtime.int8_rows import packed
 from hoi_trainer.clip.data import MEAN, STD
 from hoi_trainer.image_classification.export import defr_head
 from hoi_trainer.image_classification.network import KIND as IMAGE_CLASSIFIER
@@ -90,6 +91,7 @@ CL_HOI = ('{name}: CL-HOI on the frozen detector and CLIP, learnt from what a no
           'says about the same scenes, without any annotated interaction '
           '(`hoi-trainer fit -c configs/synthetic/cl_hoi.yaml`).')
 ABOUT = {'defr': DEFR, 'lain': LAIN, 'rmlr': RMLR, 'seg2hoi': SEG2HOI, 'cl_hoi': CL_HOI}
+TOKENS, WEIGHTS = 'token_embedding.weight', '.safetensors'
 TRIPLET_THRESHOLD = 0.2
 """Best F1 of the LAIN head on validation scenes (0.40); for heads without a fitted one."""
 
@@ -102,7 +104,9 @@ def export_synthetic(detector: Path, clip: Path, directory: Path,
 
     detector, clip: what `hoi-trainer fit` wrote. metrics: figures for `bundle.yaml` and the card.
     heads: trained heads by name; the first is the default. The training-free read-out
-    comes last, as `defr`, or as `defr_training_free` where a trained head has that name.
+    comes last, as `defr`, or as `defr_training_free` where a trained head has that name. So that
+    all of it stays small, CLIP's tokens and the heads but LAIN are stored as int8 rows, the rest
+    as float16.
     """
     detector_config, detector_state = read_weights(detector)
     clip_config, clip_state = read_weights(clip)
@@ -134,9 +138,12 @@ def export_synthetic(detector: Path, clip: Path, directory: Path,
                          for name, (spec, _) in trained.items()), READOUT.format(name=free)]),
         figures='\n'.join(f'| {name} | {value} |' for name, value in metrics.items()))
     return write_bundle(directory, spec, {
-        'detector.safetensors': _half(detector_state), 'clip.safetensors': _half(clip_state),
-        **{f'heads/{name}{file}': state for name, (_, files) in trained.items()
-           for file, state in files.items()}}, card).path
+        'detector.safetensors': packed(detector_state, lambda name: False),
+        'clip.safetensors': packed(clip_state, lambda name: name == TOKENS),
+        **{f'heads/{name}{file}': packed(
+            state, lambda _, small=spec.kind != 'lain' and file == WEIGHTS: small)
+           for name, (spec, files) in trained.items() for file, state in files.items()}},
+        card).path
 
 
 def trained_head(path: Path, clip_config: dict) -> Tuple[HeadSpec, Dict[str, Dict[str, Tensor]]]:
@@ -144,7 +151,7 @@ def trained_head(path: Path, clip_config: dict) -> Tuple[HeadSpec, Dict[str, Dic
     if read_weights(path)[0].get('kind') == IMAGE_CLASSIFIER:
         return defr_head(path, _vocabulary(), clip_config)
     spec, state = read_head(path)
-    return spec, {'.safetensors': state}
+    return spec, {WEIGHTS: state}
 
 
 def _vocabulary() -> VocabularySpec:
@@ -157,7 +164,3 @@ def _vocabulary() -> VocabularySpec:
 def _words(config: Dict[str, object]) -> str:
     return ', '.join(f'{key} {value}' for key, value in config.items())
 
-
-def _half(state: Dict[str, Tensor]) -> Dict[str, Tensor]:
-    return {name: value.half() if value.is_floating_point() else value
-            for name, value in state.items()}

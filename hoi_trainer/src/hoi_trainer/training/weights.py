@@ -20,6 +20,7 @@ from typing import Dict, Tuple
 
 from hoi_perception.core.errors import BundleError
 from hoi_perception.runtime.bundle import Bundle, MANIFEST
+from hoi_perception.runtime.int8_rows import unpacked
 from lightning.pytorch import Callback
 import safetensors
 import safetensors.torch
@@ -74,7 +75,7 @@ def read_weights(path: Path) -> Tuple[dict, Dict[str, Tensor]]:
     try:
         with safetensors.safe_open(path, framework='pt') as file:
             metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}
+            state = unpacked({name: file.get_tensor(name) for name in file.keys()}, str(path))
     except safetensors.SafetensorError as error:
         raise BundleError(f'{path} is not a safetensors file: {error}') from error
     return _config(path, metadata), {
