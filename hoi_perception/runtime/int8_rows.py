@@ -36,7 +36,8 @@ def packed(state: Mapping[str, Tensor],
     Return a state dict with chosen matrices as int8 rows and other floats as float16.
 
     chosen: says by name which tensors may be packed; those of one dimension or fewer than `LEAST`
-    entries never are. Rows are those of the first dimension. Integers stay.
+    entries never are. Rows are those of the first dimension, with a scale (rows,) beside each
+    tensor. Integers stay.
     """
     result: Dict[str, Tensor] = {}
     for name, value in state.items():
@@ -56,7 +57,7 @@ def unpacked(state: Mapping[str, Tensor], where: str) -> Dict[str, Tensor]:
     """
     Return a state dict with int8 rows as float32 and without their scales; others as they are.
 
-    where: the file, for `BundleError`, which is raised where a scale does not fit its tensor.
+    Shapes stay. where: the file, for `BundleError`, which is raised where a scale does not fit its tensor.
     """
     result = {name: value for name, value in state.items() if not name.endswith(SCALE)}
     for name, scale in state.items():
