@@ -23,7 +23,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / 'hoi_perception'
 ARRAY = re.compile(r'\b(?:ndarray|Tensor)\b')
 # '(n, 4)', '(B, P, D)', '(K,)'; or the place where they are said.
-SHAPE = re.compile(r'\([^()]*[\w.],[^()]*\)|\bshapes?\b|[Ss]ee ')
+SHAPE = re.compile(r'\([^()]*[\w.],[^()]*\)|\b[Ss]hapes?\b|[Ss]ee ')
 
 
 def public_functions(tree: ast.Module):

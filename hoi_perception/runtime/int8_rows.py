@@ -57,7 +57,8 @@ def unpacked(state: Mapping[str, Tensor], where: str) -> Dict[str, Tensor]:
     """
     Return a state dict with int8 rows as float32 and without their scales; others as they are.
 
-    Shapes stay. where: the file, for `BundleError`, which is raised where a scale does not fit its tensor.
+    Shapes stay. where: the file, for `BundleError`, which is raised where a scale does not fit
+    its tensor.
     """
     result = {name: value for name, value in state.items() if not name.endswith(SCALE)}
     for name, scale in state.items():
