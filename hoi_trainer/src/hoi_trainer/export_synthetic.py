@@ -66,7 +66,10 @@ accuracy on real images.
 - CLIP: vision {vision}; text {text}.
 - Caption vocabulary: {words}. "Zero-shot" about this bundle means unseen by the interaction head,
   not unseen by CLIP.
-- Heads, the first is the default: {head}
+- Heads, all with seed 0; the first is the default: {head}
+- Exponents and thresholds of the trained heads but `lain` were fitted on the validation scenes
+  (`hoi-trainer fit-exponents`).
+- Stored as float16; the tokens of CLIP and the heads but `lain` as int8 rows.
 
 Measured on held-out rendered scenes ({protocols}):
 
@@ -75,11 +78,12 @@ Measured on held-out rendered scenes ({protocols}):
 {figures}
 """
 
-READOUT = ("{name}: DEFR's region-masked read-out, without weights of its own and without "
-           'training: CLIP has seen whole pictures and crops of pairs, never a read-out '
+READOUT = ("{name}: the same read-out on the bundle's CLIP, without weights of its own and "
+           'without training: CLIP has seen whole pictures and crops of pairs, never a read-out '
            'restricted to a region.')
-DEFR = ('{name}: that read-out on a copy of the image tower, fine-tuned on the labels of whole '
-        'images (`hoi-trainer fit -c configs/synthetic/defr.yaml`); it has seen no box.')
+DEFR = ("{name}: DEFR's region-masked read-out on a copy of CLIP's image tower, fine-tuned on the "
+        'labels of whole images (`hoi-trainer fit -c configs/synthetic/defr.yaml`); it has seen '
+        'no box.')
 LAIN = ('{name}: LAIN on the frozen detector and CLIP, trained on the same scenes '
         '(`hoi-trainer fit -c configs/synthetic/lain.yaml`).')
 SEG2HOI = ("{name}: Seg2HOI, relations predicted as a set from the frozen detector's queries and "
@@ -87,9 +91,9 @@ SEG2HOI = ("{name}: Seg2HOI, relations predicted as a set from the frozen detect
            '(`hoi-trainer fit -c configs/synthetic/seg2hoi.yaml`).')
 RMLR = ('{name}: RmLR on the frozen detector and CLIP, taught by the text of what the same scenes '
         'show (`hoi-trainer fit -c configs/synthetic/rmlr.yaml`).')
-CL_HOI = ('{name}: CL-HOI on the frozen detector and CLIP, learnt from what a noisy captioner '
-          'says about the same scenes, without any annotated interaction '
-          '(`hoi-trainer fit -c configs/synthetic/cl_hoi.yaml`).')
+CL_HOI = ('{name}: CL-HOI on the frozen detector and CLIP, learnt from what a captioner says '
+          'about 5,120 of the scenes, a fifth of it left out and a fifth invented, without any '
+          'annotated interaction (`hoi-trainer fit -c configs/synthetic/cl_hoi.yaml`).')
 ABOUT = {'defr': DEFR, 'lain': LAIN, 'rmlr': RMLR, 'seg2hoi': SEG2HOI, 'cl_hoi': CL_HOI}
 TOKENS, WEIGHTS = 'token_embedding.weight', '.safetensors'
 TRIPLET_THRESHOLD = 0.2
