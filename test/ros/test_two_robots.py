@@ -65,9 +65,11 @@ def test_verbs_of_one_do_not_change_those_of_the_other(robots):
     assert answer.success and answer.version == 2
     assert robots[0].spin(lambda: vocabularies[0][-1].version == 2)
     assert list(vocabularies[0][-1].verbs) == ['hold']
-    robots[1].publish_until(image(20), 'image', lambda: robots[1].received['detections'][-1]
-                            .header.stamp == image(20).header.stamp)
-    assert robots[1].received['detections'][-1].prompt_version == 1
+    detections = robots[1].listen(HoiDetections, 'detections')
+    stamp = image(20).header.stamp
+    robots[1].publish_until(image(20), 'image', lambda: bool(detections) and
+                            detections[-1].header.stamp == stamp)
+    assert detections[-1].prompt_version == 1
     assert [message.version for message in vocabularies[1]] == [1]
 
 
