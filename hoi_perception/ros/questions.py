@@ -21,17 +21,12 @@ here.
 """
 
 from collections import deque
-from dataclasses import replace
 from typing import Any, Deque, NamedTuple, Optional, Union
 
-from hoi_perception.core.boxes import iou
 from hoi_perception.core.errors import HoiError
 from hoi_perception.core.scene import Instances, Scene
-from hoi_perception.runtime.query import Answer, ask_image, Prompt
+from hoi_perception.runtime.query import Answer, ask_image, Prompt, with_identities
 import numpy as np
-
-SAME_IOU = 0.9
-"""Computed twice, boxes of one picture may differ by rounding."""
 
 
 class Reply:
@@ -93,18 +88,8 @@ def _answered(pipeline: Any, question: Question) -> Union[Answer, HoiError]:
     try:
         answer = ask_image(pipeline, question.rgb, question.prompt, question.least,
                            question.boxes)
-        return answer._replace(scene=_with_identities(answer.scene, question.seen))
+        return answer._replace(scene=with_identities(answer.scene, question.seen))
     except HoiError as error:
         return error
     except Exception as error:  # a question must never take the node down
         return HoiError(f'the question could not be computed: {type(error).__name__}: {error}')
-
-
-def _with_identities(scene: Scene, seen: Scene) -> Scene:
-    """Return the scene with the track ids that the same instances have in another one."""
-    now, before = scene.instances, seen.instances
-    if not len(now) or not len(before):
-        return scene
-    overlap = iou(now.boxes, before.boxes) * (now.labels[:, None] == before.labels[None])
-    ids = np.where(overlap.max(1) >= SAME_IOU, before.track_ids[overlap.argmax(1)], 0)
-    return replace(scene, instances=replace(now, track_ids=ids))

@@ -36,6 +36,8 @@ MIN_IOU = 0.1
 """A box that fits no instance better than this points at nothing."""
 PROMPT_IOU = 0.5
 """A box that asks for an instance which was not confident enough must fit it so well."""
+SAME_IOU = 0.9
+"""Computed twice, boxes of one picture may differ by rounding."""
 MAX_PHRASE = 256
 
 _ARTICLES = frozenset(('a', 'an', 'the'))
@@ -114,6 +116,16 @@ def ask_image(pipeline: Any, rgb: np.ndarray, prompt: Prompt, least: float,
     # The very instance that the head had in mind, not one that lies in the same place.
     row = NONE if isinstance(prompt, str) else instance_for(scene.instances, prompt)
     return ask(scene, prompt, least) if row == NONE else _about(scene, row, least)
+
+
+def with_identities(scene: Scene, seen: Scene) -> Scene:
+    """Return the scene with the track ids that the same instances have in another, seen one."""
+    now, before = scene.instances, seen.instances
+    if not len(now) or not len(before):
+        return scene
+    overlap = iou(now.boxes, before.boxes) * (now.labels[:, None] == before.labels[None])
+    ids = np.where(overlap.max(1) >= SAME_IOU, before.track_ids[overlap.argmax(1)], 0)
+    return replace(scene, instances=replace(now, track_ids=ids))
 
 
 def ask_point(scene: Scene, x: float, y: float, least: float) -> Answer:
