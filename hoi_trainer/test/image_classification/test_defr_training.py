@@ -25,8 +25,8 @@ from hoi_trainer.image_classification.data_module import (
 )
 from hoi_trainer.image_classification.evaluate import classification_report
 from hoi_trainer.image_classification.module import ImageClassifierModule
-from hoi_trainer.image_classification.network import read_classifier, write_exponents
-from hoi_trainer.training.weights import read_weights
+from hoi_trainer.image_classification.network import read_classifier
+from hoi_trainer.training.weights import read_weights, update_config
 import numpy as np
 import pytest
 import torch
@@ -74,7 +74,7 @@ def test_a_run_that_was_stopped_ends_where_an_uninterrupted_one_ends(write_confi
     tower = trained.network.backbone.trunk.visual.state_dict()
     assert not torch.equal(tower['conv1.weight'], start['visual.conv1.weight'])
     assert torch.equal(tower['proj'], start['visual.proj'])
-    write_exponents(files[0], shipped, (2.0, 0.5))
+    update_config(files[0], exponents=[2.0, 0.5])
     again = read_classifier(files[0], shipped)
     assert again.exponents == (2.0, 0.5) and again.phrases == trained.phrases
     curves = (tmp_path / 'whole/curves.csv').read_text()

@@ -14,8 +14,6 @@
 
 """Pairs read from an image classifier: read-outs, exponents, box noise, the gate, the head."""
 
-from dataclasses import replace
-
 from hoi_perception.core.errors import BundleError, HoiError
 from hoi_perception.runtime.bundle import Bundle, write_bundle
 from hoi_perception.runtime.pipeline import HoiPipeline, PipelineOptions
@@ -24,7 +22,7 @@ from hoi_trainer.cli import main
 from hoi_trainer.export_synthetic import export_synthetic
 from hoi_trainer.image_classification.export import defr_head
 from hoi_trainer.image_classification.gate import gate_report
-from hoi_trainer.image_classification.network import read_classifier, write_exponents
+from hoi_trainer.image_classification.network import read_classifier
 from hoi_trainer.image_classification.readouts import masked_blocks, mean_pooled, readout
 from hoi_trainer.image_classification.transfer import (
     fit_exponents,
@@ -34,6 +32,7 @@ from hoi_trainer.image_classification.transfer import (
     triplet_reports,
     with_noise,
 )
+from hoi_trainer.training.weights import update_config
 import numpy as np
 import pytest
 import torch
@@ -234,11 +233,11 @@ def test_as_a_head_it_scores_pairs_as_the_trainer_does(tuned, trained, shipped, 
 
 
 def test_it_is_exported_beside_the_training_free_read_out(weights, shipped, tmp_path):
-    write_exponents(weights, shipped, (3.0, 0.5))
+    update_config(weights, exponents=[3.0, 0.5])
     path = export_synthetic(shipped.path / 'detector.safetensors',
                             shipped.path / 'clip.safetensors', tmp_path / 'made', {},
                             {'defr': weights})
-    write_exponents(weights, shipped, (1.0, 1.0))
+    update_config(weights, exponents=[1.0, 1.0])
     made = Bundle.open(path)
     assert list(made.spec.heads) == ['defr', 'defr_training_free']
     head = made.spec.heads['defr']
@@ -280,9 +279,3 @@ def test_exponents_are_fitted_kept_and_used_by_the_commands(weights, shipped, sc
     assert main(['evaluate', 'defr', str(lain), bundle, str(scenes), *cache]) == 2
     assert main(['evaluate', 'defr', str(file), bundle, str(scenes), *cache, '--readout',
                  'best']) == 2
-
-
-def test_exponents_are_not_written_into_other_files(shipped, tmp_path):
-    with pytest.raises(BundleError):
-        write_exponents(shipped.path / 'clip.safetensors', shipped, (1.0, 1.0))
-    assert Bundle.open(shipped.path) == replace(shipped)

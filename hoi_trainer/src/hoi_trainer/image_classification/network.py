@@ -15,7 +15,6 @@
 """A backbone with its cosine classifier, and the file that holds both."""
 
 from dataclasses import asdict
-import json
 from pathlib import Path
 from typing import NamedTuple, Sequence, Tuple
 
@@ -28,8 +27,6 @@ from hoi_trainer.image_classification.backbones import (
     open_backbone,
 )
 from hoi_trainer.training.weights import read_weights
-import safetensors
-import safetensors.torch
 import torch
 from torch import nn, Tensor
 
@@ -92,15 +89,3 @@ def read_classifier(path: Path, bundle: Bundle) -> TrainedClassifier:
                           f'{" ".join(str(error).split())[:300]}') from error
     return TrainedClassifier(network.requires_grad_(False).eval(), described,
                              tuple(config['phrases']), tuple(config['exponents']))
-
-
-def write_exponents(path: Path, bundle: Bundle, exponents: Tuple[float, float]) -> None:
-    """Keep fitted exponents in the file of a classifier; the weights stay as they are."""
-    read_classifier(path, bundle)
-    with safetensors.safe_open(path, framework='pt') as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}
-        config = json.loads(file.metadata()['config'])
-    config['exponents'] = [float(value) for value in exponents]
-    work = path.with_suffix('.new')
-    safetensors.torch.save_file(state, work, metadata={'config': json.dumps(config)})
-    work.replace(path)
